@@ -1,0 +1,61 @@
+"""Fixtures of every member's tests: real servers, one of each per process, started on first use."""
+
+from collections.abc import AsyncIterator, Iterator
+
+import nats as nats_py
+import pytest
+from nats.js import JetStreamContext
+
+from servers import (
+    NatsServer,
+    PostgresServer,
+    SeaweedServer,
+    nats_server,
+    postgres_server,
+    seaweedfs_server,
+)
+
+from fluxline.runtime.provision import provision
+
+
+@pytest.fixture(scope="session")
+def nats() -> Iterator[NatsServer]:
+    """A NATS server with JetStream, shared by the tests of this process; name streams uniquely."""
+    with nats_server() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresServer]:
+    """A PostgreSQL server, shared by the tests of this process."""
+    with postgres_server() as server:
+        yield server
+
+
+@pytest.fixture
+def database_url(postgres: PostgresServer) -> Iterator[str]:
+    """The superuser's URL of a fresh, empty database that is gone after the test."""
+    url = postgres.create_database()
+    yield url
+    postgres.drop_database(url)
+
+
+@pytest.fixture(scope="session")
+def seaweed() -> Iterator[SeaweedServer]:
+    """An S3 server with one empty bucket, shared by the tests of this process; use keys of your own."""
+    with seaweedfs_server() as server:
+        yield server
+
+
+@pytest.fixture
+async def jetstream(nats: NatsServer) -> AsyncIterator[JetStreamContext]:
+    """The session's NATS server with the catalog's streams and consumers, made anew."""
+    client = await nats_py.connect(nats.url)
+    context = client.jetstream()
+    for stream in await context.streams_info():
+        await context.delete_stream(stream.config.name or "")
+    await provision(nats.url)
+    yield context
+    await client.close()
+
+

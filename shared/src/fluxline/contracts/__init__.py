@@ -1,0 +1,1 @@
+"""Facts that every service agrees on: events, catalog, errors, limits. Imports pydantic alone."""

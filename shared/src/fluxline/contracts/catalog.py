@@ -1,0 +1,106 @@
+"""Which events there are, on which streams they travel, and who consumes them.
+
+Provisioning makes the servers equal to this page; nothing else declares a stream or a consumer.
+Times are seconds, sizes are bytes.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+from fluxline.contracts import events as e
+from fluxline.contracts.event import Event
+
+EVENTS: Final[dict[str, type[Event]]] = {
+    event.subject: event
+    for event in (
+        e.TrainingRequested,
+        e.ZipProgressed,
+        e.ZipCreated,
+        e.TrainingStarted,
+        e.TrainingProgressed,
+        e.TrainingSucceeded,
+        e.ModelProgressed,
+        e.ModelPublished,
+        e.TrainingFailed,
+        e.TrainingCancelRequested,
+        e.TrainingCanceled,
+        e.TrainingRetryRequested,
+        e.StageStarted,
+        e.StageSucceeded,
+        e.StageRetried,
+        e.StageFailed,
+        e.GenerationRequested,
+        e.GenerationSucceeded,
+        e.GenerationFailed,
+    )
+}
+
+DAY_S: Final = 86_400.0
+
+
+@dataclass(frozen=True)
+class Stream:
+    """A JetStream stream, stored in files. `schedules` allows messages that are delivered later."""
+
+    name: str
+    subjects: tuple[str, ...]
+    max_age_s: float
+    max_bytes: int
+    duplicate_window_s: float = 120.0
+    schedules: bool = False
+    max_msg_bytes: int = 1024 * 1024
+
+
+EVENTS_STREAM: Final = Stream(
+    "EVENTS",
+    ("training.>", "zip.>", "model.>", "stage.>", "generation.>"),
+    max_age_s=30 * DAY_S,
+    max_bytes=8 * 1024**3,
+    duplicate_window_s=DAY_S,
+)
+DLQ_STREAM: Final = Stream("DLQ", ("dlq.>",), max_age_s=90 * DAY_S, max_bytes=1024**3, duplicate_window_s=DAY_S)
+TIMERS_STREAM: Final = Stream("TIMERS", ("timers.>",), max_age_s=7 * DAY_S, max_bytes=1024**3, schedules=True)
+ADVISORIES_STREAM: Final = Stream(
+    "ADVISORIES",
+    ("$JS.EVENT.ADVISORY.CONSUMER.MAX_DELIVERIES.>",),
+    max_age_s=7 * DAY_S,
+    max_bytes=64 * 1024**2,
+)
+STREAMS: Final = (EVENTS_STREAM, DLQ_STREAM, TIMERS_STREAM, ADVISORIES_STREAM)
+
+
+@dataclass(frozen=True)
+class Consumer:
+    """A durable pull consumer: `subjects` of `stream` that the service must handle at least once.
+
+    `ack_wait_s` is how soon a message of a killed replica comes back; a running handler renews it.
+    `batch` is how many messages one process handles at the same time.
+    """
+
+    durable: str
+    subjects: tuple[str, ...]
+    stream: Stream = EVENTS_STREAM
+    ack_wait_s: float = 15.0
+    max_deliver: int = 20
+    max_ack_pending: int = 1000
+    batch: int = 1
+
+
+ZIPPER: Final = Consumer("zipper", (e.TrainingRequested.subject,), max_deliver=20)
+ZIPPER_CLEANUP: Final = Consumer("zipper-cleanup", (e.ModelPublished.subject, e.TrainingCanceled.subject), batch=16)
+TRAINER: Final = Consumer("trainer", (e.ZipCreated.subject,), batch=16)
+TRAINER_TIMERS: Final = Consumer("trainer-timers", ("timers.due.trainer",), stream=TIMERS_STREAM, batch=32)
+PUBLISHER: Final = Consumer("publisher", (e.TrainingSucceeded.subject,), batch=2)
+GENERATOR: Final = Consumer("generator", (e.GenerationRequested.subject,), batch=16)
+GATEWAY: Final = Consumer("gateway", EVENTS_STREAM.subjects, max_deliver=-1, batch=200, max_ack_pending=2000)
+COLLECTOR: Final = Consumer("collector", EVENTS_STREAM.subjects, max_deliver=-1, max_ack_pending=20_000, batch=500)
+CONSUMERS: Final = (
+    ZIPPER,
+    ZIPPER_CLEANUP,
+    TRAINER,
+    TRAINER_TIMERS,
+    PUBLISHER,
+    GENERATOR,
+    GATEWAY,
+    COLLECTOR,
+)

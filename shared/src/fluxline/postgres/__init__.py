@@ -1,0 +1,1 @@
+"""State in PostgreSQL, one schema and role per service: pool, migrations, outbox, inbox."""

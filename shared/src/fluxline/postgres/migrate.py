@@ -1,0 +1,67 @@
+"""Schema migrations by Alembic: `python -m fluxline.postgres.migrate fluxline_gateway` with DATABASE_URL set.
+
+A service keeps its revisions in `<package>/migrations`; its schema (and version table) is named by
+`SCHEMA` in `<package>.migrations`. Revisions are plain SQL in `op.execute`.
+"""
+
+import asyncio
+import importlib
+import os
+import sys
+from pathlib import Path
+
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.operations import Operations
+from alembic.runtime.environment import EnvironmentContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, text
+from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy.pool import NullPool
+
+MIGRATION_LOCK = 7_340_195
+"""The advisory lock that lets one migration run at a time."""
+
+
+async def migrate(database_url: str, package: str) -> None:
+    """Bring the schema of the service in `package` to its newest revision; does nothing when it is there."""
+    schema, scripts = _scripts(package)
+    url = "postgresql+asyncpg://" + database_url.split("://", 1)[1]
+    engine = create_async_engine(url, poolclass=NullPool)
+    try:
+        async with engine.begin() as connection:
+            await connection.run_sync(_upgrade, schema, scripts)
+    finally:
+        await engine.dispose()
+
+
+def _upgrade(connection: Connection, schema: str, scripts: ScriptDirectory) -> None:
+    connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": MIGRATION_LOCK})
+    exists = connection.scalar(text("SELECT to_regnamespace(:schema) IS NOT NULL"), {"schema": schema})
+    if not exists:
+        connection.execute(text(f'CREATE SCHEMA "{schema}"'))
+    connection.execute(text(f'SET LOCAL search_path TO "{schema}"'))
+    environment = EnvironmentContext(Config(), scripts)
+    environment.configure(connection=connection, fn=lambda rev, _: scripts._upgrade_revs("head", rev))
+    context: MigrationContext = environment.get_context()
+    with Operations.context(context):
+        context.run_migrations()
+
+
+def _scripts(package: str) -> tuple[str, ScriptDirectory]:
+    module = importlib.import_module(f"{package}.migrations")
+    folder = Path(str(module.__file__)).parent
+    return str(module.SCHEMA), ScriptDirectory(str(folder), version_locations=[str(folder)])
+
+
+def main() -> None:
+    """Migrate the packages named as arguments."""
+    url = os.environ.get("DATABASE_URL")
+    if not url:
+        sys.exit("DATABASE_URL: is not set → set it to the database of the service, as postgresql://...")
+    for package in sys.argv[1:]:
+        asyncio.run(migrate(url, package))
+
+
+if __name__ == "__main__":
+    main()

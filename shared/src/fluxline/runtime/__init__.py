@@ -1,0 +1,1 @@
+"""How every service talks, never what about: bus, retry policy, telemetry, settings, health."""

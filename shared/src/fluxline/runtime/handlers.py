@@ -1,0 +1,95 @@
+"""What a service does with a consumer's messages: typed handlers, and the runtime around each of them.
+
+Around a handler: decoding, stage events, heartbeat, deadline, publishing of what it returns, and the one
+retry policy. A handler returns facts and raises `FluxlineError`s; it neither acknowledges nor publishes.
+"""
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+from fluxline.contracts.catalog import Consumer
+from fluxline.contracts.errors import FluxlineError, Stage
+from fluxline.contracts.event import Event
+from fluxline.contracts.events import TrainingFailed
+from fluxline.runtime.envelope import Received
+from fluxline.runtime.errors import Translator
+from fluxline.runtime.policy import RetryPolicy
+
+E = TypeVar("E", bound=Event)
+Result = Event | Sequence[Event] | None
+Emit = Callable[[Event], Awaitable[None]]
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """How this attempt came about; `emit` publishes an event before the handler is done (progress)."""
+
+    message: Received
+    emit: Emit
+
+    @property
+    def attempt(self) -> int:
+        """1 for the first delivery."""
+        return self.message.attempt
+
+
+Handler = Callable[[E, Delivery], Awaitable[Result]]
+OnGiveUp = Callable[[Event, Stage, FluxlineError, int], Event | None]
+"""Makes the event that ends the job: from the cause, the stage, the error and the number of attempts."""
+
+
+def training_failed(cause: Event, stage: Stage, error: FluxlineError, attempts: int) -> Event | None:
+    """The end of a training at `stage`; None where the cause belongs to no training."""
+    if cause.training_id is None:
+        return None
+    return TrainingFailed.caused_by(
+        cause,
+        discriminator=stage,
+        stage=stage,
+        category=error.category,
+        retryable=error.category.retryable,
+        message=error.message,
+        hint=error.hint,
+        attempts=attempts,
+    )
+
+
+@dataclass(frozen=True)
+class Route:
+    """One handler: which event, which stage of the job (None: housekeeping without stage events)."""
+
+    handle: Handler[Event]
+    stage: Stage | None
+    on_give_up: OnGiveUp
+
+
+class Handlers:
+    """The handlers of one durable consumer, by subject."""
+
+    def __init__(
+        self,
+        consumer: Consumer,
+        *,
+        policy: RetryPolicy | None = None,
+        deadline_s: float = 900.0,
+        translators: Sequence[Translator] = (),
+    ) -> None:
+        self.consumer = consumer
+        self.policy = policy or RetryPolicy()
+        self.deadline_s = deadline_s
+        self.translators = tuple(translators)
+        self.routes: dict[str, Route] = {}
+
+    def on(
+        self, event: type[E], *, stage: Stage | None = None, on_give_up: OnGiveUp = training_failed
+    ) -> Callable[[Handler[E]], Handler[E]]:
+        """Register the handler of one event: `async def on_zip_created(event, delivery) -> Event | None`."""
+
+        def register(handle: Handler[E]) -> Handler[E]:
+            if event.subject not in self.consumer.subjects:
+                raise ValueError(f"{self.consumer.durable} does not consume {event.subject}: see the catalog")
+            self.routes[event.subject] = Route(handle, stage, on_give_up)  # type: ignore[arg-type]  # by subject
+            return handle
+
+        return register

@@ -1,0 +1,61 @@
+"""Health over HTTP: `/healthz` (the process lives), `/readyz` (it can do its work), `/metrics` (Prometheus)."""
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+
+Check = Callable[[], Awaitable[None]]
+"""Returns when well, raises when not."""
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+AsgiApp = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+CHECK_TIMEOUT_S = 2.0
+
+
+class Health:
+    """The checks of one service, and the three routes that tell of them."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.registry = registry
+        self.checks: dict[str, Check] = {}
+
+    async def readiness(self) -> dict[str, str]:
+        """Each check's name with "ok" or what is wrong; checks run at once, each for two seconds at most."""
+        results = await asyncio.gather(*(self._run(check) for check in self.checks.values()))
+        return dict(zip(self.checks, results, strict=True))
+
+    async def _run(self, check: Check) -> str:
+        try:
+            async with asyncio.timeout(CHECK_TIMEOUT_S):
+                await check()
+        except Exception as error:
+            return f"{type(error).__name__}: {error}".removesuffix(": ")[:200]
+        return "ok"
+
+    def routes(self) -> dict[str, AsgiApp]:
+        """Path → ASGI application, to be mounted by whatever serves HTTP."""
+        return {"/healthz": self._healthz, "/readyz": self._readyz, "/metrics": self._metrics}
+
+    async def _healthz(self, _scope: Scope, _receive: Receive, send: Send) -> None:
+        await respond(send, 200, b'{"status":"ok"}', "application/json")
+
+    async def _readyz(self, _scope: Scope, _receive: Receive, send: Send) -> None:
+        checks = await self.readiness()
+        ready = all(result == "ok" for result in checks.values())
+        body = json.dumps({"status": "ok" if ready else "unavailable", "checks": checks}).encode()
+        await respond(send, 200 if ready else 503, body, "application/json")
+
+    async def _metrics(self, _scope: Scope, _receive: Receive, send: Send) -> None:
+        await respond(send, 200, generate_latest(self.registry), CONTENT_TYPE_LATEST)
+
+
+async def respond(send: Send, status: int, body: bytes, content_type: str) -> None:
+    """One complete HTTP answer."""
+    headers = [(b"content-type", content_type.encode()), (b"content-length", str(len(body)).encode())]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})

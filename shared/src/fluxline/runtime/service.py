@@ -1,0 +1,181 @@
+"""A service process: settings in, handlers bound, health served, drained on SIGTERM. One way for all of them."""
+
+import asyncio
+import os
+import signal
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from functools import partial
+
+import nats.errors
+import nats.js.errors
+import uvicorn
+
+from fluxline.contracts.catalog import Consumer
+from fluxline.runtime.batches import BatchHandler, consume_batches
+from fluxline.runtime.bus import Bus
+from fluxline.runtime.errors import BrokerUnavailable
+from fluxline.runtime.handlers import Handlers
+from fluxline.runtime.health import AsgiApp, Check, Health, Receive, Scope, Send, respond
+from fluxline.runtime.logs import get_logger, setup_logs
+from fluxline.runtime.settings import ServiceSettings
+from fluxline.runtime.subscription import Subscription
+from fluxline.runtime.telemetry import Metrics, make_tracer_provider
+from fluxline.runtime.watchdog import watch_event_loop
+
+PROVISIONING_POLL_S = 0.5
+CHECK_NATS_TIMEOUT_S = 2.0
+_NOT_YET = (BrokerUnavailable, nats.errors.Error, nats.js.errors.Error, TimeoutError)
+Work = Callable[[], Awaitable[None]]
+
+log = get_logger(__name__)
+
+
+class Service:
+    """Everything that is the same in every service. `lifespan` starts and stops it, `run` serves it."""
+
+    def __init__(self, name: str, settings: ServiceSettings) -> None:
+        setup_logs(name, settings.log_level)
+        self.name = name
+        self.settings = settings
+        self.metrics = Metrics()
+        self.health = Health(self.metrics.registry)
+        self.tracer_provider = make_tracer_provider(name, settings.otlp_endpoint)
+        self.bus = Bus(name, settings.nats_url, self.tracer_provider, graceful_timeout_s=settings.graceful_timeout_s)
+        self.health.checks["nats"] = self._check_nats
+        self.started = asyncio.Event()
+        self.exit_status = 0
+        self._consumers: list[Consumer] = []
+        self._before: list[Work] = []
+        self._background: dict[str, Work] = {}
+        self._closing: list[Work] = []
+
+    def consume(self, handlers: Handlers) -> None:
+        """Bind typed handlers to their durable consumer."""
+        Subscription(self.bus, handlers, self.metrics).register()
+        self._consumers.append(handlers.consumer)
+
+    def consume_batches(self, consumer: Consumer, handle: BatchHandler) -> None:
+        """Bind a batch handler to its durable consumer."""
+        self._consumers.append(consumer)
+        self.background(consumer.durable, partial(self._consume_batches, consumer, handle))
+
+    def background(self, name: str, work: Work) -> None:
+        """Run `work` for the life of the process; should it end or raise, the process ends and starts anew."""
+        self._background[name] = work
+
+    def ready(self, name: str, check: Check) -> None:
+        """Add a condition of readiness."""
+        self.health.checks[name] = check
+
+    def before_start(self, work: Work) -> None:
+        """Run before anything is consumed (open a pool); waits and retries are the work's own."""
+        self._before.append(work)
+
+    def on_close(self, work: Work) -> None:
+        """Run after everything else has stopped (close a pool)."""
+        self._closing.append(work)
+
+    @asynccontextmanager
+    async def lifespan(self, _app: object = None) -> AsyncIterator[None]:
+        """HTTP is up at once; what the service needs is waited for behind it, so the start order does not matter."""
+        stop_watching = watch_event_loop()
+        work = asyncio.create_task(self._supervised())
+        try:
+            yield
+        finally:
+            await self._stop(work)
+            stop_watching()
+
+    async def _supervised(self) -> None:
+        """All the work of the process; should a part of it end, the process ends and its supervisor starts it anew."""
+        try:
+            for work in self._before:
+                await work()
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._join_nats())
+                for name, work in self._background.items():
+                    group.create_task(_endless(name, work))
+        except Exception:
+            log.exception("service.failed")
+            self.exit_status = 1
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    async def _join_nats(self) -> None:
+        await self.bus.broker.connect()
+        await self._wait_for_provisioning()
+        await self.bus.broker.start()
+        self.started.set()
+        log.info("service.started", consumers=[consumer.durable for consumer in self._consumers])
+
+    async def _consume_batches(self, consumer: Consumer, handle: BatchHandler) -> None:
+        await self.started.wait()
+        await consume_batches(self.bus, consumer, handle)
+
+    async def _wait_for_provisioning(self) -> None:
+        """Streams and consumers are made in one place only; until it has run, there is nothing to do."""
+        waiting = False
+        while True:
+            try:
+                return await self._check_nats()
+            except _NOT_YET as error:
+                if not waiting:
+                    log.warning("service.waiting_for_provisioning", error=str(error))
+                waiting = True
+                await asyncio.sleep(PROVISIONING_POLL_S)
+
+    async def _check_nats(self) -> None:
+        jetstream = self.bus.jetstream
+        for consumer in self._consumers:
+            await jetstream.consumer_info(consumer.stream.name, consumer.durable, timeout=CHECK_NATS_TIMEOUT_S)
+
+    async def _stop(self, work: asyncio.Task[None]) -> None:
+        self.bus.stopping = True
+        await self.bus.broker.stop()
+        work.cancel()
+        await asyncio.gather(work, return_exceptions=True)
+        for close in reversed(self._closing):
+            await close()
+        self.tracer_provider.shutdown()
+        log.info("service.stopped")
+
+    def run(self, app: AsgiApp | None = None) -> int:
+        """Serve until SIGTERM; returns the exit status. Without `app`, health is all there is to serve."""
+        config = uvicorn.Config(
+            app or HealthApp(self),
+            host=self.settings.http_host,
+            port=self.settings.http_port,
+            log_config=None,
+            access_log=False,
+            timeout_graceful_shutdown=int(self.settings.graceful_timeout_s),
+        )
+        uvicorn.Server(config).run()
+        return self.exit_status
+
+
+async def _endless(name: str, work: Work) -> None:
+    await work()
+    raise RuntimeError(f"the background work {name!r} has ended")
+
+
+class HealthApp:
+    """The ASGI application of a service without an HTTP API of its own."""
+
+    def __init__(self, service: Service) -> None:
+        self.service = service
+        self.routes = service.health.routes()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve the three health routes, and run the service for as long as the server lives."""
+        if scope["type"] == "lifespan":
+            await self._live(receive, send)
+        elif scope["type"] == "http":
+            route = self.routes.get(scope["path"])
+            await (route(scope, receive, send) if route else respond(send, 404, b"not found", "text/plain"))
+
+    async def _live(self, receive: Receive, send: Send) -> None:
+        await receive()
+        async with self.service.lifespan():
+            await send({"type": "lifespan.startup.complete"})
+            await receive()
+        await send({"type": "lifespan.shutdown.complete"})

@@ -1,0 +1,78 @@
+"""Stage events: what the runtime says around an attempt, with ids that a redelivery makes again."""
+
+from datetime import UTC, datetime, timedelta
+from time import monotonic
+from typing import Any, TypeVar
+
+from fluxline.contracts.errors import FluxlineError, Stage
+from fluxline.contracts.event import Event
+from fluxline.contracts.events import StageEvent, StageFailed, StageRetried, StageStarted, StageSucceeded
+from fluxline.runtime.redaction import redact, redact_text
+
+S = TypeVar("S", bound=StageEvent)
+
+
+class StageAttempt:
+    """One attempt at a stage, from start to its one end; makes the events, publishes nothing."""
+
+    def __init__(
+        self, stage: Stage, service: str, cause: Event, attempt: int, *, elapsed_s: float | None = None
+    ) -> None:
+        self.stage = stage
+        self.service = service
+        self.cause = cause
+        self.attempt = attempt
+        self._started = monotonic() - (elapsed_s or 0.0)
+
+    def started(self) -> StageStarted:
+        """The attempt begins."""
+        return self._make(StageStarted)
+
+    def succeeded(self, provider_ids: dict[str, str] | None = None) -> StageSucceeded:
+        """The attempt ended well."""
+        return self._make(StageSucceeded, duration_ms=self.duration_ms, provider_ids=provider_ids or {})
+
+    def retried(self, error: FluxlineError, delay_s: float) -> StageRetried:
+        """The attempt failed; the next one starts in `delay_s`."""
+        return self._make(
+            StageRetried,
+            duration_ms=self.duration_ms,
+            category=error.category,
+            message=redact_text(error.message),
+            hint=error.hint,
+            next_attempt_at=datetime.now(UTC) + timedelta(seconds=delay_s),
+        )
+
+    def failed(self, error: FluxlineError) -> StageFailed:
+        """The attempt failed and no other follows."""
+        return self._make(
+            StageFailed,
+            duration_ms=self.duration_ms,
+            category=error.category,
+            retryable=error.category.retryable,
+            message=redact_text(error.message),
+            hint=error.hint,
+            context=_scalars(error.context),
+        )
+
+    @property
+    def duration_ms(self) -> int:
+        """Milliseconds since the attempt began."""
+        return int((monotonic() - self._started) * 1000)
+
+    def _make(self, event_class: type[S], **facts: Any) -> S:
+        return event_class.caused_by(
+            self.cause,
+            discriminator=f"{self.stage}/{self.attempt}",
+            stage=self.stage,
+            service=self.service,
+            attempt=self.attempt,
+            generation_id=getattr(self.cause, "generation_id", None),
+            **facts,
+        )
+
+
+def _scalars(context: dict[str, Any]) -> dict[str, Any]:
+    plain = {k: v if isinstance(v, (str, int, float, bool)) or v is None else str(v) for k, v in context.items()}
+    redacted: dict[str, Any] = redact(plain)
+    return {k: v[:1000] if isinstance(v, str) else v for k, v in redacted.items()}

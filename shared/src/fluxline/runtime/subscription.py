@@ -1,0 +1,171 @@
+"""The runtime around handlers: one message in, one outcome, nothing lost."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from typing import Any
+
+import nats.errors
+from faststream import AckPolicy
+from faststream.nats import JStream, NatsMessage, PullSub
+from structlog.contextvars import bound_contextvars
+
+from fluxline.contracts.errors import FluxlineError
+from fluxline.contracts.event import Event
+from fluxline.runtime.bus import Bus
+from fluxline.runtime.envelope import Received, read_event, received_from
+from fluxline.runtime.errors import BrokerUnavailable, DeadlineExceeded, Unreadable, as_fluxline_error
+from fluxline.runtime.handlers import Delivery, Handlers, Result, Route
+from fluxline.runtime.logs import get_logger
+from fluxline.runtime.policy import GiveUp, Retry
+from fluxline.runtime.stages import StageAttempt
+from fluxline.runtime.telemetry import Metrics
+
+log = get_logger(__name__)
+
+FETCH_TIMEOUT_S = 5.0
+DRAIN_NAK_DELAY_S = 0.1
+_LOST_ACK = (nats.errors.Error, ConnectionError, TimeoutError)
+"""An acknowledgement that could not be sent: the message comes again, which every handler bears."""
+
+
+class Subscription:
+    """Binds one `Handlers` to its durable consumer, which provisioning has made."""
+
+    def __init__(self, bus: Bus, handlers: Handlers, metrics: Metrics) -> None:
+        self.bus = bus
+        self.handlers = handlers
+        self.consumer = handlers.consumer
+        self.metrics = metrics
+
+    def register(self) -> None:
+        """Subscribe at the broker; messages flow once the broker starts."""
+        subscriber = self.bus.broker.subscriber(
+            self.consumer.subjects[0],
+            durable=self.consumer.durable,
+            stream=JStream(self.consumer.stream.name, declare=False),
+            pull_sub=PullSub(batch_size=self.consumer.batch, timeout=FETCH_TIMEOUT_S),
+            ack_policy=AckPolicy.MANUAL,
+            decoder=_whole_message,
+            no_reply=True,
+        )
+        subscriber(self.process)
+
+    async def process(self, message: NatsMessage) -> None:
+        """Handle one delivery to its end: acknowledged, delayed for another attempt, or buried."""
+        received = received_from(message.raw_message)
+        try:
+            async with _heartbeat(message, self.consumer.ack_wait_s / 3):
+                delay_s = await self._settle(received)
+        except asyncio.CancelledError:
+            with suppress(Exception):
+                await message.nack(delay=DRAIN_NAK_DELAY_S)
+            raise
+        except BrokerUnavailable as error:
+            log.warning("message.left_to_redelivery", durable=self.consumer.durable, reason=error.message)
+            return
+        with suppress(*_LOST_ACK):
+            await (message.ack() if delay_s is None else message.nack(delay=delay_s))
+
+    async def _settle(self, received: Received) -> float | None:
+        """Work on the message; None = done with it, otherwise the delay before it comes again."""
+        try:
+            event = read_event(received.subject, received.body)
+            route = self.handlers.routes[event.subject]
+        except (Unreadable, KeyError) as error:
+            await self.bus.bury(self.consumer.durable, received, as_fluxline_error(error))
+            log.error("message.buried", durable=self.consumer.durable, subject=received.subject)
+            return None
+        with bound_contextvars(training_id=str(event.training_id), subject=event.subject, attempt=received.attempt):
+            return await self._attempt(route, event, received)
+
+    async def _attempt(self, route: Route, event: Event, received: Received) -> float | None:
+        attempt = StageAttempt(route.stage, self.bus.service, event, received.attempt) if route.stage else None
+        if attempt:
+            await self.bus.publish(attempt.started())
+        try:
+            result = await self._run(route, event, received)
+            await self._publish_all(result)
+        except Exception as error:
+            log.warning("attempt.failed", exc_info=not isinstance(error, FluxlineError), error=str(error))
+            return await self._after_failure(
+                route, event, received, attempt, as_fluxline_error(error, self.handlers.translators)
+            )
+        if attempt:
+            await self.bus.publish(attempt.succeeded())
+            self._observe(attempt, "succeeded")
+        return None
+
+    async def _run(self, route: Route, event: Event, received: Received) -> Result:
+        try:
+            async with asyncio.timeout(self.handlers.deadline_s) as deadline:
+                return await route.handle(event, Delivery(received, self.bus.publish))
+        except TimeoutError as error:
+            if deadline.expired():
+                raise DeadlineExceeded(f"The work took longer than {self.handlers.deadline_s:.0f} s") from error
+            raise
+
+    async def _publish_all(self, result: Result) -> None:
+        for event in [result] if isinstance(result, Event) else result or ():
+            await self.bus.publish(event)
+
+    async def _after_failure(
+        self,
+        route: Route,
+        event: Event,
+        received: Received,
+        attempt: StageAttempt | None,
+        error: FluxlineError,
+    ) -> float | None:
+        outcome = self.handlers.policy.decide(error, received.attempt)
+        if isinstance(outcome, Retry):
+            if attempt:
+                await self.bus.publish(attempt.retried(error, outcome.delay_s))
+                self._observe(attempt, "retried", error)
+            return outcome.delay_s
+        await self._give_up(route, event, received, attempt, error, outcome)
+        return None
+
+    async def _give_up(
+        self,
+        route: Route,
+        event: Event,
+        received: Received,
+        attempt: StageAttempt | None,
+        error: FluxlineError,
+        outcome: GiveUp,
+    ) -> None:
+        log.error("attempt.given_up", category=error.category, error=error.message, exhausted=outcome.exhausted)
+        if attempt:
+            await self.bus.publish(attempt.failed(error))
+            self._observe(attempt, "failed", error)
+            if end := route.on_give_up(event, attempt.stage, error, received.attempt):
+                await self.bus.publish(end)
+        if not error.category.is_users:
+            await self.bus.bury(self.consumer.durable, received, error)
+
+    def _observe(self, attempt: StageAttempt, outcome: str, error: FluxlineError | None = None) -> None:
+        category = error.category.value if error else ""
+        self.metrics.stage_seconds.labels(attempt.stage.value, outcome, category).observe(attempt.duration_ms / 1000)
+
+
+async def _whole_message(message: Any) -> Any:
+    """Decoding is ours: a body that does not parse must not reach FastStream's own error path."""
+    return message
+
+
+@asynccontextmanager
+async def _heartbeat(message: NatsMessage, every_s: float) -> AsyncIterator[None]:
+    """Tell the server that the work goes on, so that it does not deliver the message to another replica."""
+
+    async def beat() -> None:
+        while True:
+            await asyncio.sleep(every_s)
+            with suppress(*_LOST_ACK):
+                await message.in_progress()
+
+    task = asyncio.create_task(beat())
+    try:
+        yield
+    finally:
+        task.cancel()

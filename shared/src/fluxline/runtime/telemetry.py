@@ -1,0 +1,51 @@
+"""Traces and metrics of one process: OpenTelemetry by OTLP, Prometheus by scrape."""
+
+from opentelemetry import context, propagate, trace
+from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor
+from prometheus_client import CollectorRegistry, Histogram, PlatformCollector, ProcessCollector
+
+STAGE_SECONDS = (0.1, 0.5, 1, 5, 15, 60, 300, 900, 1800, 3600)
+
+
+def make_tracer_provider(service: str, otlp_endpoint: str | None) -> TracerProvider:
+    """The process's tracer provider; without an endpoint ids are made and travel, spans are dropped."""
+    provider = TracerProvider(resource=Resource.create({"service.name": service, "service.namespace": "fluxline"}))
+    if otlp_endpoint:
+        exporter = OTLPSpanExporter(endpoint=f"{otlp_endpoint.rstrip('/')}/v1/traces", timeout=5)
+        provider.add_span_processor(BatchSpanProcessor(exporter))
+    return provider
+
+
+def attach_trace(headers: dict[str, str]) -> object:
+    """Continue the trace in `headers`; give the result to `detach_trace`."""
+    return context.attach(propagate.extract(headers))
+
+
+def detach_trace(token: object) -> None:
+    """End what `attach_trace` began."""
+    context.detach(token)  # type: ignore[arg-type]  # the API's token type is private
+
+
+def current_trace_id() -> str | None:
+    """The 32-hex id of the current trace."""
+    span_context = trace.get_current_span().get_span_context()
+    return format(span_context.trace_id, "032x") if span_context.is_valid else None
+
+
+class Metrics:
+    """The registry of one process, and the series that the runtime itself keeps."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        ProcessCollector(registry=self.registry)
+        PlatformCollector(registry=self.registry)
+        self.stage_seconds = Histogram(
+            "fluxline_stage_duration_seconds",
+            "Duration of one attempt of a stage, by outcome and error category",
+            ("stage", "outcome", "category"),
+            buckets=STAGE_SECONDS,
+            registry=self.registry,
+        )

