@@ -1,0 +1,38 @@
+"""A service without its configuration does not start, and says what to do."""
+
+import pytest
+from pydantic import Field, SecretStr
+from pydantic_settings import SettingsConfigDict
+
+from fluxline.runtime.settings import EX_CONFIG, ServiceSettings, load
+
+
+class DemoSettings(ServiceSettings):
+    model_config = SettingsConfigDict(frozen=True, extra="ignore", populate_by_name=True, env_prefix="DEMO_")
+    api_token: SecretStr = Field(validation_alias="DEMO_API_TOKEN", description="make one at example.com/tokens")
+    workers: int = Field(1, ge=1, description="use 1 or more")
+
+
+def test_a_missing_variable_is_named_with_its_remedy(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("NATS_URL", "nats://127.0.0.1:4222")
+    monkeypatch.delenv("DEMO_API_TOKEN", raising=False)
+    with pytest.raises(SystemExit) as stopped:
+        load(DemoSettings)
+    assert stopped.value.code == EX_CONFIG
+    assert "DEMO_API_TOKEN: is not set → make one at example.com/tokens" in capsys.readouterr().err
+
+
+def test_every_wrong_variable_is_named_at_once_and_no_value_is_shown(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("NATS_URL", "hf_secretsecret")
+    monkeypatch.setenv("DEMO_API_TOKEN", "x")
+    monkeypatch.setenv("DEMO_WORKERS", "none")
+    with pytest.raises(SystemExit):
+        load(DemoSettings)
+    message = capsys.readouterr().err
+    assert "NATS_URL: must start with nats:// or tls://" in message
+    assert "DEMO_WORKERS" in message
+    assert "secretsecret" not in message
