@@ -4,26 +4,25 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import suppress
 
+import asyncpg
 import pytest
 from nats.js import JetStreamContext
 from opentelemetry import trace
-from polling import poll_until
-from servers import NatsServer
-from streams import messages_of, requested
 
 from fluxline.postgres import inbox, outbox
 from fluxline.postgres.pool import Database
 from fluxline.runtime.bus import Bus
 from fluxline.runtime.errors import BrokerUnavailable
 from fluxline.runtime.telemetry import make_tracer_provider
+from polling import poll_until
+from servers import NatsServer
+from streams import messages_of, requested
 
 
 @pytest.fixture
 async def database(database_url: str) -> AsyncIterator[Database]:
     database = Database(database_url, "public")
     async with asyncio.timeout(10):
-        import asyncpg
-
         connection = await asyncpg.connect(database_url)
         await connection.execute("CREATE TABLE alembic_version (version_num text)")
         await connection.execute(outbox.TABLE_SQL)
@@ -70,10 +69,13 @@ async def test_a_committed_event_is_published_with_its_id_and_trace(
 async def test_an_event_of_a_rolled_back_change_is_never_published(
     database: Database, bus: Bus, jetstream: JetStreamContext
 ) -> None:
-    with pytest.raises(RuntimeError):
+    async def change_and_fail() -> None:
         async with database.transaction() as connection:
             await outbox.enqueue(connection, "gateway", requested())
             raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        await change_and_fail()
     assert await outbox.Relay(database, bus).publish_batch() == 0
 
 

@@ -27,9 +27,9 @@ log = get_logger(__name__)
 
 
 async def consume_batches(bus: Bus, consumer: Consumer, handle: BatchHandler) -> None:
-    """Fetch, handle, acknowledge, for ever. What `handle` raises on comes back after a second, complete."""
+    """Fetch, handle, acknowledge, until the bus stops. What `handle` raises on comes back after a second, complete."""
     subscription = await bus.jetstream.pull_subscribe_bind(consumer.durable, stream=consumer.stream.name)
-    while True:
+    while not bus.stopping:  # a cancelled fetch may look like a closed connection (nats-py)
         try:
             messages = await subscription.fetch(batch=consumer.batch, timeout=FETCH_TIMEOUT_S)
         except TimeoutError:

@@ -12,6 +12,8 @@ Check = Callable[[], Awaitable[None]]
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+Answer = tuple[int, bytes, str]
+"""Status, body, content type."""
 AsgiApp = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 CHECK_TIMEOUT_S = 2.0
@@ -38,20 +40,35 @@ class Health:
         return "ok"
 
     def routes(self) -> dict[str, AsgiApp]:
-        """Path → ASGI application, to be mounted by whatever serves HTTP."""
-        return {"/healthz": self._healthz, "/readyz": self._readyz, "/metrics": self._metrics}
+        """Path → ASGI application, for whatever serves HTTP (Starlette: `Route(path, application)`)."""
+        return {
+            "/healthz": HealthRoute(self._healthz),
+            "/readyz": HealthRoute(self._readyz),
+            "/metrics": HealthRoute(self._metrics),
+        }
 
-    async def _healthz(self, _scope: Scope, _receive: Receive, send: Send) -> None:
-        await respond(send, 200, b'{"status":"ok"}', "application/json")
+    async def _healthz(self) -> Answer:
+        return 200, b'{"status":"ok"}', "application/json"
 
-    async def _readyz(self, _scope: Scope, _receive: Receive, send: Send) -> None:
+    async def _readyz(self) -> Answer:
         checks = await self.readiness()
         ready = all(result == "ok" for result in checks.values())
         body = json.dumps({"status": "ok" if ready else "unavailable", "checks": checks}).encode()
-        await respond(send, 200 if ready else 503, body, "application/json")
+        return (200 if ready else 503), body, "application/json"
 
-    async def _metrics(self, _scope: Scope, _receive: Receive, send: Send) -> None:
-        await respond(send, 200, generate_latest(self.registry), CONTENT_TYPE_LATEST)
+    async def _metrics(self) -> Answer:
+        return 200, generate_latest(self.registry), CONTENT_TYPE_LATEST
+
+
+class HealthRoute:
+    """One path as an ASGI application."""
+
+    def __init__(self, answer: Callable[[], Awaitable[Answer]]) -> None:
+        self.answer = answer
+
+    async def __call__(self, _scope: Scope, _receive: Receive, send: Send) -> None:
+        """Answer, whatever was asked."""
+        await respond(send, *await self.answer())
 
 
 async def respond(send: Send, status: int, body: bytes, content_type: str) -> None:

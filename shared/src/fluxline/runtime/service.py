@@ -95,11 +95,16 @@ class Service:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._join_nats())
                 for name, work in self._background.items():
-                    group.create_task(_endless(name, work))
+                    group.create_task(self._endless(name, work))
         except Exception:
             log.exception("service.failed")
             self.exit_status = 1
             os.kill(os.getpid(), signal.SIGTERM)
+
+    async def _endless(self, name: str, work: Work) -> None:
+        await work()
+        if not self.bus.stopping:
+            raise RuntimeError(f"the background work {name!r} has ended")
 
     async def _join_nats(self) -> None:
         await self.bus.broker.connect()
@@ -131,9 +136,9 @@ class Service:
 
     async def _stop(self, work: asyncio.Task[None]) -> None:
         self.bus.stopping = True
-        await self.bus.broker.stop()
         work.cancel()
         await asyncio.gather(work, return_exceptions=True)
+        await self.bus.broker.stop()
         for close in reversed(self._closing):
             await close()
         self.tracer_provider.shutdown()
@@ -151,11 +156,6 @@ class Service:
         )
         uvicorn.Server(config).run()
         return self.exit_status
-
-
-async def _endless(name: str, work: Work) -> None:
-    await work()
-    raise RuntimeError(f"the background work {name!r} has ended")
 
 
 class HealthApp:

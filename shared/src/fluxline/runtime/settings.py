@@ -1,9 +1,9 @@
 """Settings that every service has, and how a wrong or missing one stops the service with a remedy."""
 
 import sys
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import Field, ValidationError, field_validator
+from pydantic import AfterValidator, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 S = TypeVar("S", bound=BaseSettings)
@@ -42,11 +42,20 @@ class ServiceSettings(BaseSettings):
         return value
 
 
+def _has_postgres_scheme(value: SecretStr) -> SecretStr:
+    if not value.get_secret_value().startswith(("postgres://", "postgresql://")):
+        raise ValueError("must start with postgresql://")
+    return value
+
+
+PostgresUrl = Annotated[SecretStr, AfterValidator(_has_postgres_scheme)]
+"""A libpq-style URL; secret, since it holds a password."""
+
+
 def postgres_url_field() -> Any:
-    """The DATABASE_URL of a service with state; its role and schema are the service's own."""
+    """The DATABASE_URL of a service with state, a `PostgresUrl`; its role and schema are the service's own."""
     return Field(
         validation_alias="DATABASE_URL",
-        pattern=r"^postgres(ql)?://.+",
         description="set it to the service's own role and database, like postgresql://gateway:...@127.0.0.1:5432/fluxline",
     )
 

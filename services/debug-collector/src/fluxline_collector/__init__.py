@@ -1,0 +1,1 @@
+"""Every event stored, with its error category and timing."""

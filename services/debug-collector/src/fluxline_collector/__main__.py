@@ -1,0 +1,5 @@
+"""`python -m fluxline_collector`."""
+
+from fluxline_collector.app import main
+
+raise SystemExit(main())

@@ -1,0 +1,3 @@
+"""Revisions of the collector's schema, oldest first."""
+
+SCHEMA = "collector"
