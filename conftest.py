@@ -6,6 +6,7 @@ import nats as nats_py
 import pytest
 from nats.js import JetStreamContext
 
+from fluxline.runtime.provision import provision
 from servers import (
     NatsServer,
     PostgresServer,
@@ -14,8 +15,6 @@ from servers import (
     postgres_server,
     seaweedfs_server,
 )
-
-from fluxline.runtime.provision import provision
 
 
 @pytest.fixture(scope="session")
@@ -57,5 +56,3 @@ async def jetstream(nats: NatsServer) -> AsyncIterator[JetStreamContext]:
     await provision(nats.url)
     yield context
     await client.close()
-
-

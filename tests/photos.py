@@ -10,7 +10,7 @@ from typing import Final
 
 import numpy as np
 from PIL import Image, ImageChops, ImageCms, ImageDraw
-from pillow_heif import HeifFile, from_pillow
+from pillow_heif import from_pillow
 
 Size = tuple[int, int]
 
@@ -90,19 +90,36 @@ def rotated_for(image: Image.Image, orientation: int) -> Image.Image:
     return image.transpose(turns[orientation])
 
 
-def bomb_png(size: Size = (60_000, 60_000)) -> bytes:
-    """A few hundred bytes that claim to be a PNG of `size` RGBA pixels."""
-    header = struct.pack(">IIBBBBB", *size, 8, 6, 0, 0, 0)
-    chunks = (b"IHDR", header), (b"IDAT", zlib.compress(bytes(4096))), (b"IEND", b"")
+def png_bytes(size: Size, depth: int, colour_type: int, samples: bytes) -> bytes:
+    """A PNG of these big-endian samples, also in combinations that Pillow cannot write (PNG specification, 11.2)."""
+    stride = len(samples) // size[1]
+    rows = b"".join(b"\0" + samples[start : start + stride] for start in range(0, len(samples), stride))
+    header = struct.pack(">IIBBBBB", *size, depth, colour_type, 0, 0, 0)
+    chunks = (b"IHDR", header), (b"IDAT", zlib.compress(rows, 1)), (b"IEND", b"")
     return b"\x89PNG\r\n\x1a\n" + b"".join(
         struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data)) for kind, data in chunks
     )
+
+
+def bomb_png(size: Size = (60_000, 60_000)) -> bytes:
+    """A hundred bytes that claim to be a PNG of `size` RGBA pixels."""
+    whole = png_bytes((1, 1), 8, 6, bytes(4))
+    header = b"IHDR" + struct.pack(">II", *size) + whole[24:29]
+    return whole[:12] + header + struct.pack(">I", zlib.crc32(header)) + whole[33:]
 
 
 def jpeg_bytes(image: Image.Image, quality: int = 90) -> bytes:
     """The picture as a plain JPEG."""
     buffer = BytesIO()
     image.save(buffer, "JPEG", quality=quality)
+    return buffer.getvalue()
+
+
+def heic_bytes(image: Image.Image, exif: Image.Exif | None = None) -> bytes:
+    """The picture as a phone's HEIC."""
+    buffer = BytesIO()
+    options = {"exif": exif.tobytes()} if exif else {}
+    from_pillow(image).save(buffer, quality=60, enc_params={"preset": "ultrafast"}, **options)
     return buffer.getvalue()
 
 
@@ -148,14 +165,13 @@ def _write_accepted(folder: Path) -> Iterator[Case]:
 def _write_formats(folder: Path) -> Iterator[Case]:
     transparent = scene(_LANDSCAPE, 9)
     transparent.putalpha(Image.linear_gradient("L").resize(_LANDSCAPE))
-    deep = np.asarray(scene((900, 700), 10).convert("L"), dtype=np.uint16) * 257
+    deep = np.asarray(scene((1200, 900), 10), dtype=">u2") * 257
     scene(_LANDSCAPE, 11).save(folder / "picture.webp", quality=85)
     transparent.save(folder / "transparent.png", compress_level=1)
-    heic: HeifFile = from_pillow(scene(_LANDSCAPE, 12))
-    heic.save(folder / "phone.heic", quality=60)
+    (folder / "phone.heic").write_bytes(heic_bytes(scene((1200, 900), 12)))
     scene(_LANDSCAPE, 13).convert("CMYK").save(folder / "print.jpg", quality=90)
     scene(_LANDSCAPE, 14).convert("L").save(folder / "grey.jpg", quality=90)
-    Image.fromarray(deep).save(folder / "deep.png", compress_level=1)
+    (folder / "deep.png").write_bytes(png_bytes((1200, 900), 16, 2, deep.astype(">u2").tobytes()))
     scene(_LANDSCAPE, 15).save(folder / "wide_gamut.jpg", quality=90, icc_profile=display_p3_profile())
     scene(_PANORAMA, 16).save(folder / "panorama.jpg", quality=85)
     names = "picture.webp transparent.png phone.heic print.jpg grey.jpg deep.png wide_gamut.jpg panorama.jpg"

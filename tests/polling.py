@@ -4,17 +4,21 @@ import asyncio
 import inspect
 import time
 from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from typing import Any, TypeVar, overload
 
 T = TypeVar("T")
 
 
-async def poll_until(condition: Callable[[], T | Awaitable[T]], timeout_s: float = 10, interval_s: float = 0.02) -> T:
+@overload
+async def poll_until(condition: Callable[[], Awaitable[T]], timeout_s: float = ..., interval_s: float = ...) -> T: ...
+@overload
+async def poll_until(condition: Callable[[], T], timeout_s: float = ..., interval_s: float = ...) -> T: ...
+async def poll_until(condition: Callable[[], Any], timeout_s: float = 10, interval_s: float = 0.02) -> Any:
     """The first truthy value of `condition` (plain or async); raises TimeoutError after `timeout_s`."""
     deadline = time.monotonic() + timeout_s
     while True:
         result = condition()
-        value: T = await result if inspect.isawaitable(result) else result
+        value = await result if inspect.isawaitable(result) else result
         if value:
             return value
         if time.monotonic() >= deadline:

@@ -197,6 +197,7 @@ def _seaweed_options(home: Path, config: Path, ports: list[int]) -> list[str]:
         "filer": "true",
         "s3": "true",
         "s3.config": str(config),
+        "s3.autoCreateBucket": "false",
         "s3.port.iceberg": "0",
         "s3.port.lance": "0",
         "volume.max": "200",

@@ -6,7 +6,6 @@ from uuid import uuid4
 
 import pytest
 from pydantic import ValidationError
-from streams import requested
 
 from fluxline.contracts import events
 from fluxline.contracts.catalog import CONSUMERS, EVENTS, EVENTS_STREAM
@@ -14,6 +13,7 @@ from fluxline.contracts.errors import ErrorCategory
 from fluxline.contracts.event import Event
 from fluxline.contracts.events import StageStarted, TrainingRequested, ZipCreated
 from fluxline.runtime.envelope import body_of, headers_of, read_event
+from streams import requested
 
 GOLDEN = sorted((Path(__file__).parent / "golden").glob("*.json"))
 

@@ -9,9 +9,6 @@ from uuid import uuid4
 import pytest
 from nats.js import JetStreamContext
 from opentelemetry import trace
-from polling import poll_until
-from servers import NatsServer
-from streams import events_of, messages_of, requested
 
 from fluxline.contracts.catalog import ZIPPER
 from fluxline.contracts.errors import ErrorCategory, FluxlineError, Stage
@@ -33,6 +30,9 @@ from fluxline.runtime.handlers import Delivery, Handlers
 from fluxline.runtime.policy import RetryPolicy
 from fluxline.runtime.subscription import Subscription
 from fluxline.runtime.telemetry import Metrics, current_trace_id, make_tracer_provider
+from polling import poll_until
+from servers import NatsServer
+from streams import events_of, messages_of, requested
 
 FAST = RetryPolicy(attempts=3, base_s=0.05, jitter=0)
 Handle = Callable[[TrainingRequested, Delivery], Awaitable[Event | None]]
@@ -188,9 +188,7 @@ async def test_a_message_that_nobody_can_read_is_buried_and_its_neighbours_go_on
     assert len(await messages_of(jetstream, "DLQ")) == 5
 
 
-async def test_a_repeated_message_leads_to_the_same_events_once(
-    nats: NatsServer, jetstream: JetStreamContext
-) -> None:
+async def test_a_repeated_message_leads_to_the_same_events_once(nats: NatsServer, jetstream: JetStreamContext) -> None:
     runs = []
 
     async def handle(event: TrainingRequested, delivery: Delivery) -> Event:
@@ -258,9 +256,7 @@ async def test_one_trace_runs_from_the_request_through_the_handler_to_what_it_em
     assert traces == {trace_id} == set(seen)
 
 
-async def test_publishing_without_a_stream_behind_it_is_an_error(
-    nats: NatsServer, jetstream: JetStreamContext
-) -> None:
+async def test_publishing_without_a_stream_behind_it_is_an_error(nats: NatsServer, jetstream: JetStreamContext) -> None:
     bus = Bus("test", nats.url, make_tracer_provider("test", None))
     await bus.broker.connect()
     try:
