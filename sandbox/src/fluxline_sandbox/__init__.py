@@ -1,0 +1,1 @@
+"""Stand-ins for Replicate, Hugging Face Hub and Together that the unmodified clients talk to."""

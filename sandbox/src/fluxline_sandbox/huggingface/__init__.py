@@ -1,0 +1,1 @@
+"""Stand-in for Hugging Face Hub: repositories, LFS, commits and downloads."""

@@ -1,0 +1,1 @@
+"""Stand-in for Replicate: models, trainings, predictions, webhooks and deliveries."""

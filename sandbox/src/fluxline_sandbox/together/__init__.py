@@ -1,0 +1,1 @@
+"""Stand-in for Together: images from base FLUX models."""

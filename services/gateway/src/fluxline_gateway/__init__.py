@@ -1,0 +1,1 @@
+"""HTTP API and owner of training state."""

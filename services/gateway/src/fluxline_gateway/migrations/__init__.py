@@ -1,0 +1,3 @@
+"""The gateway's schema, revision by revision."""
+
+SCHEMA = "gateway"

@@ -1,0 +1,33 @@
+"""Composition root of the generator."""
+
+from fluxline.postgres.pool import Database
+from fluxline.runtime.service import Service
+from fluxline.runtime.settings import load
+from fluxline.storage import StorageSettings, make_storage
+from fluxline_generator.generator import Generator, Pace
+from fluxline_generator.handlers import generator_handlers
+from fluxline_generator.migrations import SCHEMA
+from fluxline_generator.prices import Prices
+from fluxline_generator.replicate_api import ReplicateApi
+from fluxline_generator.settings import GeneratorSettings
+from fluxline_generator.store import GenerationStore
+
+
+def main() -> int:
+    """Run the service until SIGTERM; returns the exit status."""
+    settings = load(GeneratorSettings)
+    storage = make_storage(load(StorageSettings))
+    database = Database(settings.database_url, SCHEMA)
+    token = settings.replicate_api_token.get_secret_value()
+    provider = ReplicateApi(token, settings.replicate_base_url, timeout_s=settings.call_timeout_s)
+    pace = Pace(poll_s=settings.poll_s, run_s=settings.prediction_s, settle_s=settings.settle_s)
+    prices = Prices(settings.usd_per_second, settings.usd_per_image)
+    generator = Generator(GenerationStore(database), provider, storage, prices, pace=pace)
+    service = Service("generator", settings)
+    service.consume(generator_handlers(generator))
+    service.before_start(database.open)
+    service.ready("postgres", database.check)
+    service.ready("storage", storage.check)
+    for close in (database.close, provider.close, storage.close):
+        service.on_close(close)
+    return service.run()

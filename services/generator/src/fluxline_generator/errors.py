@@ -1,0 +1,102 @@
+"""Why images could not be made. `ambiguous` on a submission: it may have happened, so it must not be repeated."""
+
+from typing import Any, ClassVar
+
+from fluxline.contracts.errors import ErrorCategory, FluxlineError
+
+
+class ModelNotReady(FluxlineError):
+    """The model has no trained version to generate with."""
+
+    category: ClassVar[ErrorCategory] = ErrorCategory.VALIDATION
+    hint = "Wait until the model's training is completed, or choose another model."
+
+
+class ContentRefused(FluxlineError):
+    """The provider refused the prompt or its result by its content policy."""
+
+    category: ClassVar[ErrorCategory] = ErrorCategory.CONTENT_POLICY
+    hint = "Change the prompt. The same prompt with another seed may pass if it is harmless."
+
+
+class ImageUnusable(FluxlineError):
+    """A generated file is not an image that can be delivered."""
+
+    category: ClassVar[ErrorCategory] = ErrorCategory.FILE_ERROR
+    hint = "Generate again; if it happens again, report it with the generation's id."
+
+
+class NeedsReview(FluxlineError):
+    """The provider was asked several times without a result."""
+
+    hint = "Somebody has to look at the provider's list of predictions before it is asked again."
+
+
+class OutcomeUnknown(FluxlineError):
+    """Whether the provider has accepted the request is not known yet."""
+
+    category: ClassVar[ErrorCategory] = ErrorCategory.SERVICE_ERROR
+    hint = "It is looked for in the provider's list by itself; nothing is paid twice."
+
+
+class ProviderError(FluxlineError):
+    """The provider did not do what was asked."""
+
+    category: ClassVar[ErrorCategory] = ErrorCategory.SERVICE_ERROR
+    hint = "It is tried again by itself; see https://www.replicatestatus.com if it lasts."
+
+    def __init__(self, message: str = "", *, ambiguous: bool = False, **options: Any) -> None:
+        super().__init__(message, **options)
+        self.ambiguous = ambiguous
+
+
+class ProviderDenied(ProviderError):
+    """Replicate refused the token."""
+
+    category: ClassVar[ErrorCategory] = ErrorCategory.AUTHENTICATION
+    hint = "Set REPLICATE_API_TOKEN to a valid token from https://replicate.com/account/api-tokens."
+
+
+class ProviderBilling(ProviderError):
+    """Replicate asks for payment."""
+
+    category: ClassVar[ErrorCategory] = ErrorCategory.BILLING
+    hint = "Add credit at https://replicate.com/account/billing and generate again."
+
+
+class ProviderRefused(ProviderError):
+    """Replicate refused the request as wrong."""
+
+    category: ClassVar[ErrorCategory] = ErrorCategory.VALIDATION
+    hint = "The message says what was not accepted; a deleted model has to be trained again."
+
+
+class ProviderThrottled(ProviderError):
+    """Replicate asks to slow down."""
+
+    category: ClassVar[ErrorCategory] = ErrorCategory.RATE_LIMIT
+    hint = "It is tried again by itself."
+
+
+class ProviderTimeout(ProviderError):
+    """Replicate did not answer in time."""
+
+    category: ClassVar[ErrorCategory] = ErrorCategory.TIMEOUT
+    hint = "It is tried again by itself; nothing is paid twice."
+
+
+class ProviderUnreachable(ProviderError):
+    """Replicate cannot be reached."""
+
+    category: ClassVar[ErrorCategory] = ErrorCategory.NETWORK
+    hint = "It is tried again by itself; check REPLICATE_BASE_URL and the network if it lasts."
+
+
+class RunLost(ProviderError):
+    """The provider's run ended without images that can be fetched; another run is the remedy."""
+
+
+class RunOverdue(RunLost):
+    """The provider's run took too long and was canceled."""
+
+    category: ClassVar[ErrorCategory] = ErrorCategory.TIMEOUT

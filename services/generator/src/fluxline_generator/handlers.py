@@ -1,0 +1,47 @@
+"""Events in, events out: a request for images becomes images, or a reason why not."""
+
+from fluxline.contracts.catalog import GENERATOR
+from fluxline.contracts.errors import FluxlineError, Stage
+from fluxline.contracts.event import Event
+from fluxline.contracts.events import GenerationFailed, GenerationRequested, GenerationSucceeded
+from fluxline.postgres.pool import database_error
+from fluxline.runtime.handlers import Delivery, Handlers
+from fluxline.runtime.policy import RetryPolicy
+from fluxline_generator.generator import Generator
+
+PROVIDER = "replicate"
+
+
+def generator_handlers(generator: Generator, *, policy: RetryPolicy | None = None) -> Handlers:
+    """`generation.requested` → `generation.succeeded` or `generation.failed`."""
+    handlers = Handlers(GENERATOR, policy=policy, deadline_s=3600, translators=(database_error,))
+
+    @handlers.on(GenerationRequested, stage=Stage.IMAGE_GENERATION, on_give_up=generation_failed)
+    async def on_generation_requested(event: GenerationRequested, _delivery: Delivery) -> GenerationSucceeded:
+        """Make the images."""
+        generation = await generator.generate(event)
+        return GenerationSucceeded.caused_by(
+            event,
+            generation_id=event.generation_id,
+            prompt_used=generation.order.prompt,
+            provider=PROVIDER,
+            external_id=generation.prediction_id,
+            **(generation.outcome or {}),
+        )
+
+    return handlers
+
+
+def generation_failed(cause: Event, _stage: Stage, error: FluxlineError, attempts: int) -> Event | None:
+    """The end of a generation without images."""
+    if not isinstance(cause, GenerationRequested):
+        return None
+    return GenerationFailed.caused_by(
+        cause,
+        generation_id=cause.generation_id,
+        category=error.category,
+        retryable=error.category.retryable,
+        message=error.message,
+        hint=error.hint,
+        attempts=attempts,
+    )

@@ -1,0 +1,3 @@
+"""The generator's schema."""
+
+SCHEMA = "generator"

@@ -1,0 +1,64 @@
+"""A run at Replicate, read from its raw JSON: the client's own model refuses the status `aborted`."""
+
+from datetime import datetime
+from typing import Any, Final
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from fluxline_generator.errors import ContentRefused, RunLost
+from fluxline_generator.prompts import Order
+
+_RUNNING: Final = frozenset({"starting", "processing"})
+_REFUSAL: Final = "NSFW content detected"  # the model's wording; Replicate has no code for it
+_MAX_SAID_CHARS: Final = 300
+
+
+class Prediction(BaseModel):
+    """What Replicate tells of a run; `input` may be gone an hour after its end. Metrics are seconds."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    id: str
+    status: str
+    created_at: datetime
+    model: str | None = None
+    version: str | None = None
+    input: dict[str, Any] = {}
+    output: Any = None
+    error: Any = None
+    metrics: dict[str, float] = Field(default={})
+
+    @field_validator("metrics", mode="before")
+    @classmethod
+    def _only_numbers(cls, value: Any) -> dict[str, float]:
+        given = value if isinstance(value, dict) else {}
+        return {str(name): number for name, number in given.items() if isinstance(number, (int, float))}
+
+    @field_validator("input", mode="before")
+    @classmethod
+    def _maybe_removed(cls, value: Any) -> Any:
+        return value or {}
+
+    @property
+    def ended(self) -> bool:
+        """Whether the status is terminal (succeeded, failed, canceled, aborted)."""
+        return self.status not in _RUNNING
+
+    def answers(self, order: Order) -> bool:
+        """Whether this run was made from `order`: same target, same input."""
+        return order.target in (self.version, self.model) and all(
+            self.input.get(name) == value for name, value in order.input.items()
+        )
+
+
+def image_urls(prediction: Prediction) -> list[str]:
+    """Where the images of an ended run are; they live for an hour. Raises ContentRefused or RunLost."""
+    if prediction.status != "succeeded":
+        said = str(prediction.error or "no reason given")[:_MAX_SAID_CHARS]
+        if said.startswith(_REFUSAL):
+            raise ContentRefused(f"The provider refused the content: {said}", prediction_id=prediction.id)
+        raise RunLost(f"The provider's run ended as {prediction.status}: {said}", prediction_id=prediction.id)
+    output = [prediction.output] if isinstance(prediction.output, str) else prediction.output
+    if not isinstance(output, list) or not output or not all(isinstance(url, str) for url in output):
+        raise RunLost("The provider's run succeeded without images", prediction_id=prediction.id)
+    return output

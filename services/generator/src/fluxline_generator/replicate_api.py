@@ -1,0 +1,121 @@
+"""Replicate's predictions through its official client (1.0.7), which sends a POST once and repeats only reads.
+
+The client's `_async_request` is used for its raw answers: its models lose fields and refuse the status `aborted`.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+import httpx
+from pydantic import ValidationError
+from replicate.client import Client
+
+from fluxline_generator.errors import ProviderError, ProviderRefused, RunLost
+from fluxline_generator.predictions import Prediction
+from fluxline_generator.prompts import Order
+from fluxline_generator.replicate_errors import download_error, raise_refusal, replicate_errors
+
+CONNECT_TIMEOUT_S: Final = 10.0
+MAX_PAGES: Final = 50
+MAX_IMAGE_BYTES: Final = 64 * 1024 * 1024
+_HOSTS: Final = ("replicate.com", "replicate.delivery")
+
+
+class ReplicateApi:
+    """One account at Replicate; see Provider."""
+
+    def __init__(self, token: str, base_url: str, *, timeout_s: float) -> None:
+        timeout = httpx.Timeout(timeout_s, connect=CONNECT_TIMEOUT_S)
+        self._transport = httpx.AsyncHTTPTransport()
+        self._client = Client(
+            api_token=token,
+            base_url=base_url,
+            timeout=timeout,
+            transport=self._transport,
+            event_hooks={"response": [raise_refusal]},
+        )
+        self._files = httpx.AsyncClient(timeout=timeout, follow_redirects=True)
+        self._authorization = {"Authorization": f"Bearer {token}"}
+        self._base_url = base_url
+        self._timeout_s = timeout_s
+
+    async def create(self, order: Order) -> Prediction:
+        """See Provider."""
+        if order.is_base_model:
+            return _read(await self._call("POST", f"/v1/models/{order.target}/predictions", {"input": order.input}))
+        return _read(await self._call("POST", "/v1/predictions", {"version": order.target, "input": order.input}))
+
+    async def get(self, prediction_id: str) -> Prediction | None:
+        """See Provider."""
+        try:
+            return _read(await self._call("GET", f"/v1/predictions/{prediction_id}"))
+        except ProviderRefused as error:
+            if error.context.get("status") == httpx.codes.NOT_FOUND:
+                return None
+            raise
+
+    async def cancel(self, prediction_id: str) -> None:
+        """See Provider."""
+        await self._call("POST", f"/v1/predictions/{prediction_id}/cancel")
+
+    async def recent(self, since_s: float) -> AsyncIterator[Prediction]:
+        """See Provider; pages of a hundred, newest first."""
+        url: str | None = "/v1/predictions"
+        for _ in range(MAX_PAGES):
+            page = await self._call("GET", str(url))
+            for item in page.get("results") or ():
+                prediction = _read(item)
+                if prediction.created_at.timestamp() < since_s:
+                    return
+                yield prediction
+            url = page.get("next")
+            if not url:
+                return
+            if not url.startswith(self._base_url):  # the token goes nowhere else
+                raise ProviderError("Replicate's list continues at an address that is not Replicate's")
+        raise ProviderError(f"Replicate lists more than {MAX_PAGES} pages of predictions since the submission")
+
+    async def download(self, url: str, target: Path) -> None:
+        """See Provider. The token is sent to Replicate's own hosts only."""
+        with replicate_errors():
+            async with (
+                asyncio.timeout(self._timeout_s),
+                self._files.stream("GET", url, headers=self._headers_for(url)) as response,
+            ):
+                if response.status_code != httpx.codes.OK:
+                    raise download_error(response)
+                with target.open("wb") as file:
+                    async for chunk in response.aiter_bytes():
+                        file.write(chunk)
+                        if file.tell() > MAX_IMAGE_BYTES:
+                            raise RunLost(f"The provider's image has more than {MAX_IMAGE_BYTES} bytes")
+
+    async def close(self) -> None:
+        """Let go of the connections."""
+        await self._files.aclose()
+        await self._transport.aclose()
+
+    async def _call(self, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
+        with replicate_errors():
+            async with asyncio.timeout(self._timeout_s):
+                response = await self._client._async_request(method, path, json=body)
+            answer = response.json()
+        if not isinstance(answer, dict):
+            raise ProviderError("Replicate's answer is not an object", ambiguous=True)
+        return answer
+
+    def _headers_for(self, url: str) -> dict[str, str]:
+        parts = urlsplit(url)
+        own = (parts.scheme, parts.netloc) == urlsplit(self._base_url)[:2]
+        hosts = parts.scheme == "https" and f".{parts.hostname}".endswith(tuple(f".{host}" for host in _HOSTS))
+        return self._authorization if own or hosts else {}
+
+
+def _read(answer: dict[str, Any]) -> Prediction:
+    try:
+        return Prediction.model_validate(answer)
+    except ValidationError as error:
+        raise ProviderError("Replicate's prediction cannot be read", ambiguous=True) from error

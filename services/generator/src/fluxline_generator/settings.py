@@ -1,0 +1,40 @@
+"""What the generator is told by its environment."""
+
+from pydantic import Field, SecretStr, field_validator
+from pydantic_settings import SettingsConfigDict
+
+from fluxline.runtime.settings import ServiceSettings, postgres_url_field
+
+
+class GeneratorSettings(ServiceSettings):
+    """Variables with the prefix `GENERATOR_`, and those of Replicate and PostgreSQL under their usual names."""
+
+    model_config = SettingsConfigDict(frozen=True, extra="ignore", populate_by_name=True, env_prefix="GENERATOR_")
+
+    http_port: int = Field(8005, ge=0, le=65535, description="the port of the health routes")
+    database_url: str = postgres_url_field()
+    replicate_api_token: SecretStr = Field(
+        min_length=1,
+        validation_alias="REPLICATE_API_TOKEN",
+        description="make a token at https://replicate.com/account/api-tokens",
+    )
+    replicate_base_url: str = Field(
+        "https://api.replicate.com",
+        validation_alias="REPLICATE_BASE_URL",
+        description="the address of Replicate's API, like https://api.replicate.com",
+    )
+    call_timeout_s: float = Field(60.0, gt=0, le=600, description="seconds that one answer of the provider may take")
+    poll_s: float = Field(1.0, gt=0, le=60, description="seconds between two looks at a running prediction")
+    prediction_s: float = Field(600.0, gt=0, le=3000, description="seconds after which a prediction is canceled")
+    settle_s: float = Field(
+        120.0, ge=0, description="seconds after which a prediction that the provider does not list was never made"
+    )
+    usd_per_second: float = Field(0.001525, ge=0, description="the provider's price for a trained model's run time")
+    usd_per_image: float = Field(0.025, ge=0, description="the provider's price for one image of the base model")
+
+    @field_validator("replicate_base_url")
+    @classmethod
+    def _is_an_address(cls, value: str) -> str:
+        if not value.startswith(("http://", "https://")):
+            raise ValueError("must start with https:// or http://")
+        return value.rstrip("/")

@@ -1,0 +1,160 @@
+"""The Hugging Face Hub through its own client; blocking calls run in threads, each with a timeout.
+
+Retries belong to the runtime, so refusals that the client would repeat by itself are raised at once; what is left
+to it are a few quick repetitions of idempotent upload calls after a broken connection. The commit is sent once.
+"""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import httpx2
+from huggingface_hub import CommitOperationAdd, HfApi, set_client_factory
+from huggingface_hub.errors import RepositoryNotFoundError
+from huggingface_hub.hf_api import GitCommitInfo, ModelInfo
+
+from fluxline.contracts.job import HubPublication
+from fluxline_publisher.card import WEIGHTS_NAME
+from fluxline_publisher.errors import HubFailed, HubHashMismatch, HubTokenRefused, RepoTaken
+from fluxline_publisher.hub_errors import from_status, hub_errors
+from fluxline_publisher.publisher import Publication
+
+CONNECT_TIMEOUT_S: Final = 10.0
+_HUBS_OWN_FILES: Final = frozenset({".gitattributes"})
+_READ_ONLY: Final = "read"
+
+
+@dataclass(frozen=True)
+class _Repo:
+    """A repository as found: `commits` newest first."""
+
+    info: ModelInfo
+    commits: list[GitCommitInfo]
+
+    @property
+    def blank(self) -> bool:
+        """Whether it holds nothing but what the hub itself puts there."""
+        return {file.rfilename for file in self.info.siblings or ()} <= _HUBS_OWN_FILES
+
+    def commit_titled(self, title: str) -> str | None:
+        """The newest commit of that title."""
+        return next((commit.commit_id for commit in self.commits if commit.title == title), None)
+
+
+class HuggingFace:
+    """One account's models under `namespace`; makes itself the process's configuration of huggingface_hub."""
+
+    def __init__(self, endpoint: str, token: str, namespace: str, *, timeout_s: float) -> None:
+        set_client_factory(_client_factory(timeout_s))
+        self._api = HfApi(endpoint=endpoint, token=token, library_name="fluxline")
+        self._namespace = namespace
+        self._timeout_s = timeout_s
+        self._account_checked = False
+
+    async def repo_id(self, name: str) -> str:
+        """See Hub. The account is asked once per process and after every refusal: the hub limits that call."""
+        if not self._account_checked:
+            await asyncio.to_thread(self._check_account)
+            self._account_checked = True
+        return f"{self._namespace}/{name}"
+
+    async def publish(self, repo_id: str, publication: Publication) -> HubPublication:
+        """See Hub."""
+        try:
+            return await asyncio.to_thread(self._publish, repo_id, publication)
+        except HubTokenRefused:
+            self._account_checked = False
+            raise
+
+    def _check_account(self) -> None:
+        with hub_errors("Checking HUGGINGFACE_API_TOKEN"):
+            account = self._api.whoami()
+            names = {account["name"], *(org["name"] for org in account.get("orgs", ()))}
+            role = account.get("auth", {}).get("accessToken", {}).get("role")
+        if role == _READ_ONLY:
+            raise HubTokenRefused("HUGGINGFACE_API_TOKEN may only read")
+        if self._namespace not in names:
+            raise HubTokenRefused(f"HUGGINGFACE_API_TOKEN belongs to {account['name']}, not to {self._namespace}")
+
+    def _publish(self, repo_id: str, publication: Publication) -> HubPublication:
+        """Look first: what an earlier attempt did is found by the title of its commit and the hash of its weights."""
+        repo = self._find(repo_id) or self._create(repo_id, publication.private)
+        commit = repo.commit_titled(publication.title)
+        if commit is None:
+            _require_ours(repo, repo_id, publication)
+        if commit is None or not self._holds(repo_id, commit, publication.weights_sha256):
+            commit = self._commit(repo_id, repo, publication)
+            if not self._holds(repo_id, commit, publication.weights_sha256):
+                raise HubHashMismatch(repo=repo_id, commit=commit)
+        url = f"{self._api.endpoint}/{repo_id}"
+        return HubPublication(repo=repo_id, commit=commit, url=url, private=bool(repo.info.private))
+
+    def _find(self, repo_id: str) -> _Repo | None:
+        with hub_errors(f"Looking for {repo_id}"):
+            try:
+                info = self._api.model_info(repo_id, timeout=self._timeout_s)
+                return _Repo(info, self._api.list_repo_commits(repo_id))
+            except RepositoryNotFoundError as error:
+                if error.response.status_code == httpx2.codes.NOT_FOUND:
+                    return None
+                raise  # a refused token looks like a missing repository
+
+    def _create(self, repo_id: str, private: bool) -> _Repo:
+        with hub_errors(f"Creating {repo_id}"):
+            self._api.create_repo(repo_id, private=private, exist_ok=True)
+        repo = self._find(repo_id)
+        if repo is None:
+            raise HubFailed(f"Hugging Face does not show {repo_id} after creating it")
+        return repo
+
+    def _commit(self, repo_id: str, repo: _Repo, publication: Publication) -> str:
+        """All files in one commit on top of what was looked at; a commit in between makes the hub refuse this one."""
+        with hub_errors(f"Uploading to {repo_id}"):
+            files: dict[str, bytes | Path] = {"README.md": publication.card.encode(), **publication.files}
+            commit = self._api.create_commit(
+                repo_id,
+                operations=[CommitOperationAdd(path, content) for path, content in files.items()],
+                commit_message=publication.title,
+                parent_commit=repo.info.sha,
+            )
+            return commit.oid
+
+    def _holds(self, repo_id: str, commit: str, sha256: str) -> bool:
+        """Whether the commit's only weights have this hash, by the hub's own record of what it stored."""
+        with hub_errors(f"Checking {repo_id}"):
+            info = self._api.model_info(repo_id, revision=commit, files_metadata=True, timeout=self._timeout_s)
+        weights = [file for file in info.siblings or () if file.rfilename.endswith(".safetensors")]
+        hashes = {file.rfilename: file.lfs.sha256 if file.lfs else None for file in weights}
+        return hashes == {WEIGHTS_NAME: sha256}
+
+
+def _require_ours(repo: _Repo, repo_id: str, publication: Publication) -> None:
+    """Without a commit of this training, only an empty repository of the wanted visibility may be filled."""
+    if not repo.blank:
+        raise RepoTaken(f"{repo_id} exists already and holds something else", repo=repo_id)
+    if bool(repo.info.private) != publication.private:
+        wanted = "private" if publication.private else "public"
+        raise RepoTaken(f"{repo_id} exists already and is not {wanted}", repo=repo_id)
+
+
+def _client_factory(timeout_s: float) -> Callable[[], httpx2.Client]:
+    def make() -> httpx2.Client:
+        return httpx2.Client(
+            timeout=httpx2.Timeout(timeout_s, connect=CONNECT_TIMEOUT_S),
+            follow_redirects=True,
+            event_hooks={"response": [_raise_what_the_client_would_repeat]},
+        )
+
+    return make
+
+
+def _raise_what_the_client_would_repeat(response: httpx2.Response) -> None:
+    """429 and 5xx (up to five times), and a 409 on creating that is not "exists" (without end)."""
+    conflict = response.status_code == httpx2.codes.CONFLICT and response.url.path.endswith("/api/repos/create")
+    if not conflict and response.status_code != httpx2.codes.TOO_MANY_REQUESTS and response.status_code < 500:
+        return
+    response.read()
+    if not (conflict and '"url"' in response.text):
+        raise from_status(response, f"{response.request.method} {response.url.path}")

@@ -1,0 +1,1 @@
+"""Archive to provider training, watched to its end."""

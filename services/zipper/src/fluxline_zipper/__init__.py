@@ -1,0 +1,1 @@
+"""Photos to one verified, captioned archive."""

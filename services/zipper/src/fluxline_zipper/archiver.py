@@ -1,0 +1,183 @@
+"""The work: a training's uploaded photos, one at a time, become one verified archive in storage."""
+
+import asyncio
+import hashlib
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import ClassVar, Final
+from uuid import UUID
+
+from PIL import Image
+
+from fluxline.contracts.errors import ErrorCategory, FluxlineError
+from fluxline.contracts.job import ImageRef, ImageVerdict
+from fluxline.contracts.limits import MIN_IMAGES
+from fluxline.images import ImageRejected
+from fluxline.storage import ObjectMissing, Storage
+from fluxline_zipper.archive import ArchiveFacts, PreparedPhoto, build, verify
+from fluxline_zipper.photo import prepare
+
+_DOWNLOADS: Final = 2
+
+
+@dataclass(frozen=True)
+class Progress:
+    """`done` of `total` photos are judged; `current` is the last one's generated name, or its key when refused."""
+
+    done: int
+    total: int
+    current: str
+    size_bytes: int
+
+
+Report = Callable[[Progress], Awaitable[None]]
+
+
+@dataclass(frozen=True)
+class StoredArchive:
+    """An archive that lies in storage under `key` and was opened again from there."""
+
+    key: str
+    facts: ArchiveFacts
+    verdicts: tuple[ImageVerdict, ...]
+
+
+class TooFewPhotos(FluxlineError):
+    """Too few of the photos are usable."""
+
+    category: ClassVar[ErrorCategory] = ErrorCategory.VALIDATION
+
+
+class ArchiveChanged(FluxlineError):
+    """The archive came back from storage with other bytes than were stored."""
+
+    category: ClassVar[ErrorCategory] = ErrorCategory.SERVICE_ERROR
+    hint = "It is stored again by itself; if it keeps happening, look at the storage."
+
+
+class Archiver:
+    """Builds, stores and deletes archives; disk use is one set of prepared photos and one archive twice."""
+
+    def __init__(self, storage: Storage, *, longest_side: int) -> None:
+        self.storage = storage
+        self.longest_side = longest_side
+
+    async def bundle(
+        self, training_id: UUID, images: Sequence[ImageRef], *, default_caption: str | None, report: Report
+    ) -> StoredArchive:
+        """Judge every photo, archive the good ones, store the archive and open it as stored.
+
+        `default_caption` stands in where an image has none; None leaves those without. The same photos give the
+        same bytes and so the same key. Raises TooFewPhotos, ArchiveChanged, ArchiveInvalid, StorageError.
+        """
+        with TemporaryDirectory(prefix="zipper-") as name:
+            folder = Path(name)
+            verdicts = await self._judge_all(images, folder, report)
+            _require_enough(verdicts)
+            captions = _captions(images, verdicts, default_caption)
+            target = folder / "archive.zip"
+            await asyncio.to_thread(_build, folder, captions, target)
+            key, facts = await self._store(training_id, target, len(captions))
+        return StoredArchive(key, facts, tuple(verdicts))
+
+    async def clean(self, training_id: UUID) -> None:
+        """Delete every archive of the training; nothing happens when there is none."""
+        keys = [item.key async for item in self.storage.list(f"zips/{training_id}/")]
+        for key in keys:
+            await self.storage.delete(key)
+
+    async def _judge_all(self, images: Sequence[ImageRef], folder: Path, report: Report) -> list[ImageVerdict]:
+        verdicts: list[ImageVerdict] = []
+        size_bytes = 0
+        for ref in images:
+            name = _archive_name(1 + sum(verdict.accepted for verdict in verdicts))
+            verdict = await self._judge(ref, folder / "original", folder / name)
+            verdicts.append(verdict)
+            if verdict.accepted:
+                size_bytes += (folder / name).stat().st_size
+            await report(Progress(len(verdicts), len(images), verdict.archive_name or ref.key, size_bytes))
+        return verdicts
+
+    async def _judge(self, ref: ImageRef, original: Path, prepared: Path) -> ImageVerdict:
+        """Prepare one photo into `prepared`, or say why not."""
+        try:
+            await self._download(ref, original)
+            width, height = await asyncio.to_thread(_prepare, original, prepared, self.longest_side)
+        except ImageRejected as rejected:
+            return ImageVerdict(
+                key=ref.key, sha256=ref.sha256, accepted=False, code=rejected.code, reason=rejected.reason
+            )
+        return ImageVerdict(
+            key=ref.key, sha256=ref.sha256, accepted=True, archive_name=prepared.name, width=width, height=height
+        )
+
+    async def _download(self, ref: ImageRef, target: Path) -> None:
+        """The uploaded bytes as they were checked; a wrong hash gets a second download, a missing file none."""
+        for _ in range(_DOWNLOADS):
+            try:
+                await self.storage.get(ref.key, target)
+            except ObjectMissing as error:
+                raise ImageRejected("missing", "The uploaded photo is gone from storage. Upload it again.") from error
+            if await asyncio.to_thread(_sha256, target) == ref.sha256:
+                return
+        raise ImageRejected("hash_mismatch", "The stored photo is not the one that was uploaded. Upload it again.")
+
+    async def _store(self, training_id: UUID, path: Path, count: int) -> tuple[str, ArchiveFacts]:
+        """Put the archive, read it back, and check what came back as a trainer would."""
+        sha256 = await asyncio.to_thread(_sha256, path)
+        key = f"zips/{training_id}/{sha256[:16]}.zip"
+        await self.storage.put(key, path, content_type="application/zip")
+        stored = path.with_name("stored.zip")
+        await self.storage.get(key, stored)
+        if await asyncio.to_thread(_sha256, stored) != sha256:
+            raise ArchiveChanged(key=key)
+        facts = await asyncio.to_thread(verify, stored, image_count=count, longest_side=self.longest_side)
+        return key, facts
+
+
+def _archive_name(number: int) -> str:
+    return f"image_{number:03d}.jpg"
+
+
+def _captions(images: Sequence[ImageRef], verdicts: Sequence[ImageVerdict], default: str | None) -> list[str | None]:
+    """The captions of the accepted photos, in the archive's order."""
+    pairs = zip(images, verdicts, strict=True)
+    return [ref.caption or default for ref, verdict in pairs if verdict.accepted]
+
+
+def _prepare(original: Path, prepared: Path, longest_side: int) -> tuple[int, int]:
+    jpeg = prepare(original, longest_side=longest_side)
+    prepared.write_bytes(jpeg)
+    with Image.open(BytesIO(jpeg)) as image:
+        return image.size
+
+
+def _build(folder: Path, captions: Sequence[str | None], target: Path) -> None:
+    """Archive the prepared photos in order; each is read only when its turn comes."""
+    photos = (
+        PreparedPhoto((folder / _archive_name(number)).read_bytes(), caption)
+        for number, caption in enumerate(captions, start=1)
+    )
+    build(photos, target)
+
+
+def _require_enough(verdicts: Sequence[ImageVerdict]) -> None:
+    good = sum(verdict.accepted for verdict in verdicts)
+    if good >= MIN_IMAGES:
+        return
+    refused = [f"{Path(verdict.key).name}: {verdict.reason}" for verdict in verdicts if not verdict.accepted]
+    replace = f" Replace these: {' | '.join(refused)}" if refused else ""
+    raise TooFewPhotos(
+        f"Only {good} of {len(verdicts)} photos are usable",
+        hint=f"At least {MIN_IMAGES} usable photos are needed.{replace}",
+        usable=good,
+        total=len(verdicts),
+    )
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
