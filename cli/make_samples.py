@@ -12,19 +12,20 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageFilter
 
-Array = npt.NDArray[np.float32]
+Array = npt.NDArray[Any]  # float32
 Colour = tuple[float, float, float]
 
 SAMPLES: Final = Path(__file__).parent / "src" / "fluxline_cli" / "samples"
 SUPERSAMPLING: Final = 1.5
 JPEG_QUALITY: Final = 88
-CENTRE: Final = np.array([0.0, 1.4, 0.0], np.float32)
+EXPOSURE: Final = 0.66
+CENTRE: Final[Array] = np.array([0.0, 1.4, 0.0], np.float32)
 RADIUS: Final = 1.75  # of a sphere around the robot
 TEAL, CREAM, ORANGE, METAL, NAVY, GLOW, RED, YELLOW = range(8)
 COLOURS: Final = np.array(
@@ -62,15 +63,44 @@ class View:
 
 
 VIEWS: Final = (
-    View((1024, 1024), 12, 10, 7.2, -40, 48, (3.0, 2.7, 2.3), (0.42, 0.50, 0.62), (0.36, 0.19, 0.09), (0.62, 0.50, 0.38), "wood"),
-    View((1152, 864), -32, 14, 6.8, 35, 55, (2.8, 2.8, 2.8), (0.55, 0.62, 0.75), (0.75, 0.78, 0.82), (0.45, 0.62, 0.85), "plain"),
-    View((864, 1152), 40, 5, 7.6, -20, 18, (3.6, 1.9, 0.8), (0.40, 0.34, 0.50), (0.30, 0.20, 0.16), (0.85, 0.38, 0.22), "bokeh"),
-    View((1024, 1024), -8, 34, 7.4, 60, 60, (2.9, 2.8, 2.5), (0.50, 0.56, 0.62), (0.80, 0.78, 0.72), (0.7, 0.7, 0.68), "checks"),
-    View((1152, 864), 68, 9, 7.0, 20, 40, (2.6, 2.8, 2.2), (0.42, 0.58, 0.45), (0.16, 0.32, 0.10), (0.22, 0.42, 0.20), "bokeh"),
-    View((864, 1152), -62, 16, 7.4, -95, 35, (1.7, 2.1, 3.4), (0.16, 0.18, 0.34), (0.10, 0.11, 0.18), (0.06, 0.07, 0.16), "bokeh"),
-    View((1024, 1024), 22, 18, 5.2, -30, 45, (2.9, 2.6, 2.5), (0.60, 0.50, 0.56), (0.82, 0.52, 0.52), (0.90, 0.62, 0.62), "plain", (0.0, 1.75, 0.0)),
-    View((1152, 864), 150, 15, 7.2, 110, 42, (3.0, 2.7, 2.2), (0.45, 0.52, 0.62), (0.42, 0.26, 0.14), (0.36, 0.50, 0.52), "wood"),
+    View(
+        (1024, 1024), 12, 10, 7.2, -40, 48,
+        (3.0, 2.7, 2.3), (0.42, 0.50, 0.62), (0.36, 0.19, 0.09), (0.62, 0.50, 0.38), "wood",
+    ),
+    View(
+        (1152, 864), -32, 14, 6.8, 35, 55,
+        (2.8, 2.8, 2.8), (0.55, 0.62, 0.75), (0.75, 0.78, 0.82), (0.45, 0.62, 0.85), "plain",
+    ),
+    View(
+        (864, 1152), 40, 5, 6.5, -20, 18,
+        (3.6, 1.9, 0.8), (0.40, 0.34, 0.50), (0.30, 0.20, 0.16), (0.85, 0.38, 0.22), "bokeh",
+    ),
+    View(
+        (1024, 1024), -8, 34, 7.4, 60, 60,
+        (2.9, 2.8, 2.5), (0.50, 0.56, 0.62), (0.80, 0.78, 0.72), (0.7, 0.7, 0.68), "checks",
+    ),
+    View(
+        (1152, 864), 68, 9, 7.0, 20, 40,
+        (2.6, 2.8, 2.2), (0.42, 0.58, 0.45), (0.16, 0.32, 0.10), (0.22, 0.42, 0.20), "bokeh",
+    ),
+    View(
+        (864, 1152), -62, 16, 6.6, -95, 35,
+        (1.7, 2.1, 3.4), (0.16, 0.18, 0.34), (0.10, 0.11, 0.18), (0.06, 0.07, 0.16), "bokeh",
+    ),
+    View(
+        (1024, 1024), 22, 18, 5.2, -30, 45,
+        (2.9, 2.6, 2.5), (0.60, 0.50, 0.56), (0.82, 0.52, 0.52), (0.90, 0.62, 0.62), "plain", (0.0, 1.75, 0.0),
+    ),
+    View(
+        (1152, 864), 150, 15, 7.2, 110, 42,
+        (3.0, 2.7, 2.2), (0.45, 0.52, 0.62), (0.42, 0.26, 0.14), (0.36, 0.50, 0.52), "wood",
+    ),
 )  # fmt: skip
+
+
+def f32(values: npt.ArrayLike) -> Array:
+    """Numbers as float32, so that nothing they meet becomes larger."""
+    return np.asarray(values, np.float32)
 
 
 def length(vectors: Array) -> Array:
@@ -85,38 +115,38 @@ def unit(vectors: Array) -> Array:
 
 def box(points: Array, centre: Colour, half: Colour, rounding: float) -> Array:
     """Distance to a box with rounded edges."""
-    outside = np.abs(points - np.float32(centre)) - np.float32(half) + np.float32(rounding)
-    return length(np.maximum(outside, 0)) + np.minimum(outside.max(axis=1), 0) - np.float32(rounding)
+    outside = np.abs(points - f32(centre)) - f32(half) + f32(rounding)
+    return length(np.maximum(outside, 0)) + np.minimum(outside.max(axis=1), 0) - f32(rounding)
 
 
 def ball(points: Array, centre: Colour, radius: float) -> Array:
     """Distance to a sphere."""
-    return length(points - np.float32(centre)) - np.float32(radius)
+    return length(points - f32(centre)) - f32(radius)
 
 
 def rod(points: Array, start: Colour, end: Colour, radius: float) -> Array:
     """Distance to a cylinder with round ends."""
     axis = np.subtract(end, start).astype(np.float32)
-    along = np.clip((points - np.float32(start)) @ axis / (axis @ axis), 0, 1)
-    return length(points - np.float32(start) - along[:, None] * axis) - np.float32(radius)
+    along = np.clip((points - f32(start)) @ axis / (axis @ axis), 0, 1)
+    return length(points - f32(start) - along[:, None] * axis) - f32(radius)
 
 
 def disc(points: Array, centre: Colour, axis: int, radius: float, half: float) -> Array:
     """Distance to a flat cylinder along an axis (0 = x, 1 = y, 2 = z), with edges a little round."""
-    moved = points - np.float32(centre)
-    across = length(np.delete(moved, axis, axis=1)) - np.float32(radius - 0.03)
-    outside = np.stack([across, np.abs(moved[:, axis]) - np.float32(half - 0.03)], axis=1)
-    return length(np.maximum(outside, 0)) + np.minimum(outside.max(axis=1), 0) - np.float32(0.03)
+    moved = points - f32(centre)
+    across = length(np.delete(moved, axis, axis=1)) - f32(radius - 0.03)
+    outside = np.stack([across, np.abs(moved[:, axis]) - f32(half - 0.03)], axis=1)
+    return length(np.maximum(outside, 0)) + np.minimum(outside.max(axis=1), 0) - f32(0.03)
 
 
 def smile(points: Array) -> Array:
     """Distance to the lower half of a thin ring on the face."""
-    moved = points - np.float32((0, 1.86, 0.475))
+    moved = points - f32((0, 1.86, 0.475))
     angle = np.clip(np.arctan2(moved[:, 1], moved[:, 0]), -np.pi, 0)
     angle = np.where(moved[:, 1] > 0, np.where(moved[:, 0] > 0, -0.35, 0.35 - np.pi), angle)
     angle = np.clip(angle, 0.35 - np.pi, -0.35)
     ring = np.stack([0.13 * np.cos(angle), 0.13 * np.sin(angle), np.zeros_like(angle)], axis=1)
-    return length(moved - ring) - np.float32(0.022)
+    return length(moved - ring) - f32(0.022)
 
 
 def robot(points: Array) -> list[tuple[int, Array]]:
@@ -157,7 +187,7 @@ def distance(points: Array) -> Array:
 
 def normals(points: Array) -> Array:
     """Outward unit normals of the robot's surface, by a tetrahedron of four distances."""
-    corners = np.float32([(1, -1, -1), (-1, -1, 1), (-1, 1, -1), (1, 1, 1)])
+    corners = f32([(1, -1, -1), (-1, -1, 1), (-1, 1, -1), (1, 1, 1)])
     return unit(np.add.reduce([corner * distance(points + corner * 0.001)[:, None] for corner in corners]))
 
 
@@ -165,9 +195,9 @@ def sphere_span(origins: Array, rays: Array) -> tuple[Array, Array]:
     """Where rays enter and leave the sphere around the robot; leaving is negative for those that miss it."""
     moved = origins - CENTRE
     half = np.einsum("ij,ij->i", moved, rays)
-    root = half**2 - np.einsum("ij,ij->i", moved, moved) + np.float32(RADIUS**2)
+    root = half**2 - np.einsum("ij,ij->i", moved, moved) + f32(RADIUS**2)
     reach = np.sqrt(np.maximum(root, 0))
-    return np.maximum(-half - reach, 0), np.where(root > 0, reach - half, np.float32(-1))
+    return np.maximum(-half - reach, 0), np.where(root > 0, reach - half, f32(-1))
 
 
 def march(origins: Array, rays: Array) -> Array:
@@ -177,7 +207,7 @@ def march(origins: Array, rays: Array) -> Array:
     active = np.flatnonzero(last > 0)
     for _ in range(110):
         step = distance(origins[active] + rays[active] * travelled[active, None])
-        travelled[active] += step * np.float32(0.95)
+        travelled[active] += step * f32(0.95)
         arrived = step < 0.0008
         hits[active[arrived]] = travelled[active[arrived]]
         active = active[~arrived & (travelled[active] < last[active])]
@@ -190,7 +220,7 @@ def shadow(points: Array, sun: Array, softness: float = 9.0) -> Array:
     """How much of a wide sun each point sees, 0–1."""
     rays = np.broadcast_to(sun, points.shape)
     travelled, last = sphere_span(points, rays)
-    travelled = travelled + np.float32(0.02)
+    travelled = travelled + f32(0.02)
     light = np.ones(len(points), np.float32)
     active = np.flatnonzero(last > 0)
     for _ in range(50):
@@ -207,26 +237,26 @@ def openness(points: Array, facing: Array) -> Array:
     """Ambient light that reaches each point, 0–1: what lies close in front of it, table included, takes some away."""
     blocked = np.zeros(len(points), np.float32)
     for reach, weight in ((0.04, 1.0), (0.1, 0.7), (0.22, 0.5), (0.45, 0.3)):
-        ahead = points + facing * np.float32(reach)
-        blocked += np.float32(weight) * np.maximum(reach - np.minimum(distance(ahead), np.abs(ahead[:, 1])), 0) / reach
-    return np.clip(1 - blocked * np.float32(0.42), 0, 1)
+        ahead = points + facing * f32(reach)
+        blocked += f32(weight) * np.maximum(reach - np.minimum(distance(ahead), np.abs(ahead[:, 1])), 0) / reach
+    return np.clip(1 - blocked * f32(0.42), 0, 1)
 
 
 def towards(azimuth: float, elevation: float) -> Array:
     """A direction: 0° azimuth is in front of the robot, 90° on its left."""
     around, up = np.radians(azimuth), np.radians(elevation)
-    return np.float32([np.sin(around) * np.cos(up), np.sin(up), np.cos(around) * np.cos(up)])
+    return f32([np.sin(around) * np.cos(up), np.sin(up), np.cos(around) * np.cos(up)])
 
 
 def camera(view: View, size: tuple[int, int]) -> tuple[Array, Array]:
     """Origins and unit directions of the rays through every pixel, row by row."""
-    eye = np.float32(view.aim) + towards(view.azimuth, view.elevation) * np.float32(view.distance)
-    forward = unit((np.float32(view.aim) - eye)[None])[0]
-    right = unit(np.cross(forward, np.float32([0, 1, 0]))[None])[0]
+    eye = f32(view.aim) + towards(view.azimuth, view.elevation) * f32(view.distance)
+    forward = unit((f32(view.aim) - eye)[None])[0]
+    right = unit(np.cross(forward, f32([0, 1, 0]))[None])[0]
     up = np.cross(right, forward)
     width, height = size
     x, y = np.meshgrid(np.arange(width) - width / 2 + 0.5, height / 2 - 0.5 - np.arange(height))
-    scale = np.float32(0.52 / min(size))
+    scale = f32(0.52 / min(size))
     rays = forward + (x.reshape(-1, 1) * right + y.reshape(-1, 1) * up).astype(np.float32) * scale
     return np.broadcast_to(eye.astype(np.float32), rays.shape), unit(rays.astype(np.float32))
 
@@ -234,7 +264,7 @@ def camera(view: View, size: tuple[int, int]) -> tuple[Array, Array]:
 def backdrop(view: View, rays: Array) -> Array:
     """What lies behind the table: a wall that darkens upwards, with lights out of focus where asked for."""
     height = np.clip(rays[:, 1:2] * 2.2 + 0.5, 0, 1)
-    colour = np.float32(view.wall) * (1.1 - 0.55 * height)
+    colour = f32(view.wall) * (1.1 - 0.55 * height)
     if view.pattern == "bokeh":
         rng = np.random.default_rng(int(view.azimuth) + 1000)
         middle = towards(view.azimuth + 180, -view.elevation * 0.3)
@@ -242,8 +272,8 @@ def backdrop(view: View, rays: Array) -> Array:
             spot = unit((middle + rng.normal(0, 0.3, 3).astype(np.float32))[None])[0]
             radius, strength = rng.uniform(0.02, 0.055), rng.uniform(0.1, 0.5)
             edge = np.clip((radius - length(rays - spot)) / 0.008, 0, 1)[:, None]
-            tint = np.float32(view.wall) * np.float32(rng.uniform(0.8, 2.2, 3)) + np.float32(view.sun) * np.float32(0.12)
-            colour = colour + edge * np.float32(strength) * tint
+            tint = f32(view.wall) * f32(rng.uniform(0.8, 2.2, 3)) + f32(view.sun) * f32(0.12)
+            colour = colour + edge * f32(strength) * tint
     return colour
 
 
@@ -259,7 +289,7 @@ def grain_noise(values: Array, seed: int) -> Array:
 def table_colour(view: View, points: Array) -> Array:
     """The table's own colour at points on it."""
     x, z = points[:, 0], points[:, 2]
-    base = np.float32(view.table)
+    base = f32(view.table)
     if view.pattern == "wood":
         plank = np.floor(x / 0.9)
         drift = grain_noise(z * 0.7 + plank * 31, 2) * 0.12
@@ -269,7 +299,7 @@ def table_colour(view: View, points: Array) -> Array:
         return np.asarray(base * shade[:, None], np.float32)
     if view.pattern == "checks":
         stripe = (np.floor(x / 0.55) % 2) + (np.floor(z / 0.55) % 2)
-        mixed = np.float32([(0.80, 0.78, 0.72), (0.62, 0.25, 0.22), (0.45, 0.06, 0.06)])
+        mixed = f32([(0.80, 0.78, 0.72), (0.62, 0.25, 0.22), (0.45, 0.06, 0.06)])
         return mixed[stripe.astype(np.int64)]
     return np.broadcast_to(base, points.shape)
 
@@ -277,12 +307,12 @@ def table_colour(view: View, points: Array) -> Array:
 def shade_table(view: View, points: Array, rays: Array) -> Array:
     """Light that leaves the table towards the camera, fading into the backdrop far away."""
     sun = towards(view.azimuth + view.sun_azimuth, view.sun_height)
-    up = np.broadcast_to(np.float32([0, 1, 0]), points.shape)
-    direct = np.float32(view.sun) * (shadow(points, sun) * sun[1])[:, None] * np.float32(0.55)
-    near = np.clip(distance(points + up * np.float32(0.02)) * 2.2, 0, 1)[:, None]
-    lit = table_colour(view, points) * (direct + np.float32(view.sky) * (0.35 + 0.65 * near))
-    bounced = rays * np.float32([1, -1, 1])
-    meeting = march(points + up * np.float32(0.01), bounced)
+    up = np.broadcast_to(f32([0, 1, 0]), points.shape)
+    direct = f32(view.sun) * (shadow(points, sun) * sun[1])[:, None] * f32(0.55)
+    near = np.clip(distance(points + up * f32(0.02)) * 2.2, 0, 1)[:, None]
+    lit = table_colour(view, points) * (direct + f32(view.sky) * (0.35 + 0.65 * near))
+    bounced = rays * f32([1, -1, 1])
+    meeting = march(points + up * f32(0.01), bounced)
     seen = np.flatnonzero(np.isfinite(meeting))
     if len(seen):
         mirror = shade_robot(view, points[seen] + bounced[seen] * meeting[seen, None], bounced[seen])
@@ -298,21 +328,21 @@ def shade_robot(view: View, points: Array, rays: Array) -> Array:
     material = np.argmin(np.stack([part for _, part in robot(points)]), axis=0)
     material = np.array([kind for kind, _ in robot(points[:1])])[material]
     sun = towards(view.azimuth + view.sun_azimuth, view.sun_height)
-    visible = shadow(points + facing * np.float32(0.01), sun)
-    direct = (np.maximum(facing @ sun, 0) * visible)[:, None] * np.float32(view.sun)
+    visible = shadow(points + facing * f32(0.01), sun)
+    direct = (np.maximum(facing @ sun, 0) * visible)[:, None] * f32(view.sun)
     open_ = openness(points, facing)[:, None]
     upward = (0.5 + 0.5 * facing[:, 1])[:, None]
-    ambient = (np.float32(view.sky) * upward + np.float32(view.table) * 0.55 * (1 - upward)) * open_
+    ambient = (f32(view.sky) * upward + f32(view.table) * 0.55 * (1 - upward)) * open_
     rim = np.clip(facing @ towards(view.azimuth + 180 - view.sun_azimuth, 25), 0, 1)[:, None] ** 2 * open_
-    lit = COLOURS[material] * (direct * 0.55 + ambient * 1.15 + rim * np.float32(view.wall) * 0.5)
+    lit = COLOURS[material] * (direct * 0.55 + ambient * 1.15 + rim * f32(view.wall) * 0.5)
     half = unit(sun - rays)
     gloss = SHINE[material][:, None]
     highlight = np.maximum(np.einsum("ij,ij->i", facing, half), 0)[:, None] ** 60 * visible[:, None]
     bounced = rays - 2 * np.einsum("ij,ij->i", rays, facing)[:, None] * facing
-    window = np.clip(bounced[:, 1:2] * 1.6 + 0.1, 0, 1) * np.float32(view.sky) * 1.3 + 0.1 * np.float32(view.wall)
+    window = np.clip(bounced[:, 1:2] * 1.6 + 0.1, 0, 1) * f32(view.sky) * 1.3 + 0.1 * f32(view.wall)
     fresnel = 0.04 + 0.5 * (1 - np.clip(-np.einsum("ij,ij->i", rays, facing), 0, 1))[:, None] ** 4
-    lit = lit + gloss * (highlight * np.float32(view.sun) * 0.35 + fresnel * window * open_)
-    lit[material == GLOW] = COLOURS[GLOW] * np.float32(0.95)
+    lit = lit + gloss * (highlight * f32(view.sun) * 0.35 + fresnel * window * open_)
+    lit[material == GLOW] = COLOURS[GLOW] * f32(0.95)
     return np.asarray(lit, np.float32)
 
 
@@ -336,6 +366,7 @@ def in_parts(shade: Callable[[Array, Array], Array], points: Array, rays: Array)
 
 def develop(light: Array, size: tuple[int, int], seed: int) -> Image.Image:
     """From linear light to a photo: glow of lamps, tone curve, vignette, grain."""
+    light = light * f32(EXPOSURE)
     curve = light * (2.51 * light + 0.03) / (light * (2.43 * light + 0.59) + 0.14)  # ACES, Narkowicz 2015
     picture = Image.fromarray((np.clip(curve, 0, 1) ** (1 / 2.2) * 255 + 0.5).astype(np.uint8))
     picture = picture.resize(size, Image.Resampling.LANCZOS)

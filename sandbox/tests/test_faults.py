@@ -143,7 +143,7 @@ def test_settings_change_partly_and_refuse_what_they_do_not_know(stand: Stand) -
     stand.configure(training_seconds=1)
     settings = stand.http.get("/_sandbox/settings").json()
     assert (settings["list_lag_seconds"], settings["training_seconds"]) == (5, 1)
-    for wrong in ({"training_seconds": -1}, {"unknown": 1}, {"lora_blocks": 58}):
+    for wrong in ({"training_seconds": -1}, {"unknown": 1}, {"lora_blocks": 58}, {"webhook_retry_delays": [-1]}):
         assert stand.http.post("/_sandbox/settings", json=wrong).status_code == 422
     assert stand.http.get("/_sandbox/settings").json() == settings
 

@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 
 import httpx
+import httpx2
 import pytest
 from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, ModelCard, constants
 from huggingface_hub.errors import (
@@ -13,7 +14,7 @@ from huggingface_hub.errors import (
     RepositoryNotFoundError,
     RevisionNotFoundError,
 )
-from huggingface_hub.utils import disable_progress_bars
+from huggingface_hub.utils.tqdm import disable_progress_bars
 
 from .stand import Stand
 
@@ -225,3 +226,20 @@ def test_a_range_of_a_file_can_be_read(api: HfApi, stand: Stand, folder: Path) -
     assert head.headers["x-linked-etag"] == f'"{hashlib.sha256(WEIGHTS).hexdigest()}"'
     assert head.headers["x-linked-size"] == str(len(WEIGHTS))
     assert head.headers["x-repo-commit"] == api.model_info(REPO).sha
+
+
+def test_a_commit_whose_answer_is_lost_was_made_and_publishing_again_adds_none(
+    api: HfApi, stand: Stand, folder: Path
+) -> None:
+    stand.fault("commit", "drop_answer", provider="hf")
+    with pytest.raises(httpx2.TransportError):
+        publish(api, folder)
+    assert stand.state()["commits"] == 1
+    assert publish(api, folder) == stand.state()["repos"][0]["head"]
+    assert stand.state()["commits"] == 1
+
+
+def test_an_upload_that_is_cut_is_repeated_by_the_client(api: HfApi, stand: Stand, folder: Path) -> None:
+    stand.fault("lfs.upload", "drop_request")
+    publish(api, folder)
+    assert [call["status"] for call in stand.log() if call["operation"] == "lfs.upload"] == [None, 200]

@@ -11,8 +11,8 @@ from typing import Any
 
 import httpx
 import pytest
-import replicate
 from PIL import Image
+from replicate.client import Client
 from replicate.exceptions import ReplicateError
 from safetensors import safe_open
 
@@ -27,26 +27,26 @@ BAR = re.compile(
 
 
 @pytest.fixture
-def client(stand: Stand) -> Iterator[replicate.Client]:
-    client = replicate.Client(base_url=f"{stand.url}/replicate", api_token=stand.replicate_token)
+def client(stand: Stand) -> Iterator[Client]:
+    client = Client(base_url=f"{stand.url}/replicate", api_token=stand.replicate_token)
     yield client
     client._client.close()
 
 
-def destination(client: replicate.Client) -> str:
+def destination(client: Client) -> str:
     owner, name = DESTINATION.split("/")
     client.models.create(owner=owner, name=name, visibility="private", hardware="gpu-t4")
     return DESTINATION
 
 
-def train(client: replicate.Client, url: str, trainer: str = TRAINER, **options: Any) -> Any:
+def train(client: Client, url: str, trainer: str = TRAINER, **options: Any) -> Any:
     version = client.models.get(trainer).latest_version
     assert version is not None
     given = {"input_images": url, "trigger_word": "TOK", **options.pop("input", {})}
     return client.trainings.create(version=f"{trainer}:{version.id}", input=given, destination=DESTINATION, **options)
 
 
-def finished(client: replicate.Client, id: str) -> Any:
+def finished(client: Client, id: str) -> Any:
     return until(lambda: client.trainings.get(id), lambda job: job.status not in ("starting", "processing"))
 
 
@@ -56,7 +56,7 @@ def members(tar: bytes) -> dict[str, bytes]:
 
 
 def test_a_training_ends_with_a_loadable_lora_and_a_version_of_the_destination(
-    client: replicate.Client, stand: Stand, site: Site, tmp_path: Path
+    client: Client, stand: Stand, site: Site, tmp_path: Path
 ) -> None:
     destination(client)
     training = train(client, site.put("/a.zip", good_zip()), input={"lora_rank": 8, "steps": 300})
@@ -80,16 +80,14 @@ def test_a_training_ends_with_a_loadable_lora_and_a_version_of_the_destination(
     assert stand.state()["trainings"] == 1
 
 
-def test_the_fast_trainer_names_its_weights_otherwise(client: replicate.Client, site: Site) -> None:
+def test_the_fast_trainer_names_its_weights_otherwise(client: Client, site: Site) -> None:
     destination(client)
     training = train(client, site.put("/a.zip", good_zip()), "replicate/fast-flux-trainer")
     done = finished(client, training.id)
     assert set(members(httpx.get(done.output["weights"]).content)) == {"flux-lora/flux-lora.safetensors"}
 
 
-def test_the_log_grows_by_whole_bars_and_never_changes_what_it_said(
-    client: replicate.Client, stand: Stand, site: Site
-) -> None:
+def test_the_log_grows_by_whole_bars_and_never_changes_what_it_said(client: Client, stand: Stand, site: Site) -> None:
     destination(client)
     stand.configure(training_seconds=0.8)
     training = train(client, site.put("/a.zip", good_zip()))
@@ -108,9 +106,7 @@ def test_the_log_grows_by_whole_bars_and_never_changes_what_it_said(
     assert "Saved to output/" in texts[-1]
 
 
-def test_metrics_are_seconds_and_a_failed_training_is_an_http_200(
-    client: replicate.Client, stand: Stand, site: Site
-) -> None:
+def test_metrics_are_seconds_and_a_failed_training_is_an_http_200(client: Client, stand: Stand, site: Site) -> None:
     destination(client)
     stand.configure(training_outcome="failed", training_error="CUDA out of memory")
     training = train(client, site.put("/a.zip", good_zip()))
@@ -124,7 +120,7 @@ def test_metrics_are_seconds_and_a_failed_training_is_an_http_200(
     assert 0 < body["metrics"]["predict_time"] <= body["metrics"]["total_time"]
 
 
-def test_a_canceled_training_stays_canceled(client: replicate.Client, stand: Stand, site: Site) -> None:
+def test_a_canceled_training_stays_canceled(client: Client, stand: Stand, site: Site) -> None:
     destination(client)
     stand.configure(training_seconds=600)
     training = train(client, site.put("/a.zip", good_zip()))
@@ -134,7 +130,7 @@ def test_a_canceled_training_stays_canceled(client: replicate.Client, stand: Sta
     assert stand.state()["cancels"] == 1
 
 
-def test_an_aborted_training_never_started(client: replicate.Client, stand: Stand, site: Site) -> None:
+def test_an_aborted_training_never_started(client: Client, stand: Stand, site: Site) -> None:
     destination(client)
     stand.configure(training_outcome="aborted")
     id = train(client, site.put("/a.zip", good_zip())).id
@@ -144,7 +140,7 @@ def test_an_aborted_training_never_started(client: replicate.Client, stand: Stan
 
 
 def test_a_training_is_listed_newest_first_in_pages_and_only_after_the_lag(
-    client: replicate.Client, stand: Stand, site: Site
+    client: Client, stand: Stand, site: Site
 ) -> None:
     destination(client)
     stand.configure(training_seconds=600)
@@ -172,7 +168,7 @@ def test_a_training_is_listed_newest_first_in_pages_and_only_after_the_lag(
     ],
 )
 def test_impossible_inputs_are_refused_by_field(
-    client: replicate.Client, stand: Stand, given: dict[str, Any], field: str, words: str
+    client: Client, stand: Stand, given: dict[str, Any], field: str, words: str
 ) -> None:
     destination(client)
     with pytest.raises(ReplicateError) as refused:
@@ -182,12 +178,12 @@ def test_impossible_inputs_are_refused_by_field(
     assert stand.state()["trainings"] == 0
 
 
-def test_a_missing_destination_is_named(client: replicate.Client, site: Site) -> None:
+def test_a_missing_destination_is_named(client: Client, site: Site) -> None:
     with pytest.raises(ReplicateError, match="The specified training destination does not exist"):
         train(client, site.put("/a.zip", good_zip()))
 
 
-def test_a_model_is_created_once_and_can_be_deleted(client: replicate.Client) -> None:
+def test_a_model_is_created_once_and_can_be_deleted(client: Client) -> None:
     destination(client)
     with pytest.raises(ReplicateError, match="already exists"):
         destination(client)
@@ -198,14 +194,14 @@ def test_a_model_is_created_once_and_can_be_deleted(client: replicate.Client) ->
 
 
 def test_a_wrong_token_is_unauthenticated(stand: Stand) -> None:
-    stranger = replicate.Client(base_url=f"{stand.url}/replicate", api_token="r8_wrong")
+    stranger = Client(base_url=f"{stand.url}/replicate", api_token="r8_wrong")
     with pytest.raises(ReplicateError) as refused:
         stranger.accounts.current()
     stranger._client.close()
     assert (refused.value.status, refused.value.title) == (401, "Unauthenticated")
 
 
-def test_low_credit_throttles_and_no_credit_refuses(client: replicate.Client, stand: Stand, site: Site) -> None:
+def test_low_credit_throttles_and_no_credit_refuses(client: Client, stand: Stand, site: Site) -> None:
     destination(client)
     stand.configure(low_credit=True, training_seconds=600)
     url = site.put("/a.zip", good_zip())
@@ -221,7 +217,7 @@ def test_low_credit_throttles_and_no_credit_refuses(client: replicate.Client, st
 
 
 def test_pictures_come_from_a_trained_version_and_are_the_same_for_the_same_seed(
-    client: replicate.Client, stand: Stand, site: Site
+    client: Client, stand: Stand, site: Site
 ) -> None:
     destination(client)
     done = finished(client, train(client, site.put("/a.zip", good_zip())).id)
@@ -240,28 +236,28 @@ def test_pictures_come_from_a_trained_version_and_are_the_same_for_the_same_seed
     assert stand.state()["generations"] == 2
 
 
-def test_run_with_a_base_model_waits_for_the_picture(client: replicate.Client) -> None:
+def test_run_with_a_base_model_waits_for_the_picture(client: Client) -> None:
     output = client.run("black-forest-labs/flux-schnell", input={"prompt": "a cat", "aspect_ratio": "16:9"})
     picture = Image.open(io.BytesIO(httpx.get(str(output[0])).content))
     assert picture.format == "WEBP"
     assert picture.width > picture.height
 
 
-def test_a_refused_prompt_fails_the_prediction(client: replicate.Client) -> None:
+def test_a_refused_prompt_fails_the_prediction(client: Client) -> None:
     prediction = client.models.predictions.create("black-forest-labs/flux-dev", input={"prompt": "nsfw-test"})
     prediction.wait()
     assert prediction.status == "failed"
     assert "NSFW content detected" in str(prediction.error)
 
 
-def test_an_unknown_version_is_refused(client: replicate.Client) -> None:
+def test_an_unknown_version_is_refused(client: Client) -> None:
     with pytest.raises(ReplicateError, match="Invalid version or not permitted"):
         client.predictions.create(version="0" * 64, input={"prompt": "a"})
 
 
-def test_a_request_may_set_its_own_duration(client: replicate.Client, stand: Stand, site: Site) -> None:
+def test_a_request_may_set_its_own_duration(client: Client, stand: Stand, site: Site) -> None:
     destination(client)
-    version = client.models.get(TRAINER).latest_version.id  # type: ignore[union-attr]
+    version = client.models.get(TRAINER).latest_version.id
     answer = stand.http.post(
         f"/replicate/v1/models/{TRAINER}/versions/{version}/trainings",
         headers={"authorization": f"Bearer {stand.replicate_token}", "x-sandbox-training-seconds": "0"},
@@ -269,3 +265,14 @@ def test_a_request_may_set_its_own_duration(client: replicate.Client, stand: Sta
     )
     assert answer.status_code == 201
     assert finished(client, answer.json()["id"]).status == "succeeded"
+
+
+def test_a_download_of_weights_can_break_off_and_be_repeated(client: Client, stand: Stand, site: Site) -> None:
+    destination(client)
+    done = finished(client, train(client, site.put("/a.zip", good_zip())).id)
+    stand.fault("weights.download", "corrupt", mode="cut")
+    with pytest.raises(httpx.RemoteProtocolError):
+        stand.http.get(done.output["weights"])
+    first, second = (stand.http.get(done.output["weights"]).content for _ in range(2))
+    assert first == second
+    assert len(first) == int(stand.http.head(done.output["weights"]).headers["content-length"])

@@ -65,5 +65,5 @@ def test_counts_repositories_settings_and_running_trainings_survive_a_kill(tmp_p
         )
         assert job["status"] == "succeeded"
         assert http.get(job["output"]["weights"]).status_code == 200
-        until(lambda: site.bodies() and site.bodies()[-1]["status"] == "succeeded")
+        until(lambda: "succeeded" in [body["status"] for body in site.bodies()])
         assert http.get("/_sandbox/state").json()["trainings"] == 1

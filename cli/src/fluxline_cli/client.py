@@ -9,7 +9,7 @@ from typing import Any, Self
 
 import httpx
 
-from fluxline_cli.errors import ApiProblem, Unreachable, problem_of
+from fluxline_cli.errors import Unreachable, problem_of
 
 TIMEOUT = httpx.Timeout(30, connect=5)
 UPLOAD_TIMEOUT = httpx.Timeout(120, connect=5)
@@ -107,9 +107,8 @@ class Client:
 
 async def wait_until_ended(client: Client, path: str, *, poll_s: float = 0.3) -> Json:
     """What is at `path` once its status is a last one."""
-    while (found := await client.get(path))["status"] not in TERMINAL:
+    while True:
+        found = await client.get(path)
+        if found["status"] in TERMINAL:
+            return found
         await asyncio.sleep(poll_s)
-    return found
-
-
-__all__ = ["ApiProblem", "Client", "Json", "wait_until_ended"]

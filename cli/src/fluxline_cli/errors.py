@@ -19,7 +19,9 @@ class ApiProblem(Exception):
     @property
     def lines(self) -> list[str]:
         """One line for each field that is wrong."""
-        return [f"{error.get('field') or error.get('pointer') or ''}: {error.get('message', '')}" for error in self.errors]
+        return [
+            f"{error.get('field') or error.get('pointer') or ''}: {error.get('message', '')}" for error in self.errors
+        ]
 
 
 class Unreachable(Exception):

@@ -56,6 +56,9 @@ async def _stream(client: Client, training_id: str, last: str) -> AsyncIterator[
 
 async def _more(client: Client, training_id: str, last: str) -> bool:
     page = await client.request(
-        "GET", f"/v1/trainings/{training_id}/events", params={"after": last or 0}, headers={"Accept": "application/json"}
+        "GET",
+        f"/v1/trainings/{training_id}/events",
+        params={"after": last or 0},
+        headers={"Accept": "application/json"},
     )
     return any(int(item["id"]) > int(last or 0) for item in page.json()["items"])

@@ -1,18 +1,16 @@
 """`fluxline up`: the local stack in the foreground, until Ctrl-C or SIGTERM."""
 
-import asyncio
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from fluxline_cli.console import complain, console
+from fluxline_cli.console import console, run
 from fluxline_cli.signals import stop_on_signals, until
-from fluxline_cli.startup import StartProgress, print_addresses
-from fluxline_cli.stack.errors import StackError
 from fluxline_cli.stack.layout import Layout, default_home
 from fluxline_cli.stack.stack import Stack
+from fluxline_cli.startup import StartProgress, print_addresses
 
 
 class PortChoice(StrEnum):
@@ -41,14 +39,10 @@ def up(
 ) -> None:
     """Start the local stack and keep it running until Ctrl-C."""
     layout = Layout(home.absolute() if home else default_home())
-    try:
-        asyncio.run(run(layout, auto_ports=ports is PortChoice.AUTO, sandbox=sandbox))
-    except StackError as error:
-        complain(error)
-        raise typer.Exit(1) from None
+    run(_up(layout, auto_ports=ports is PortChoice.AUTO, sandbox=sandbox))
 
 
-async def run(layout: Layout, *, auto_ports: bool, sandbox: bool | None) -> None:
+async def _up(layout: Layout, *, auto_ports: bool, sandbox: bool | None) -> None:
     """Start, serve until a signal, stop. Raises StackError."""
     stop = stop_on_signals()
     stack = Stack(layout, auto_ports=auto_ports, sandbox=sandbox)
@@ -62,4 +56,3 @@ async def run(layout: Layout, *, auto_ports: bool, sandbox: bool | None) -> None
             await until(stop, stack.supervisor.watch())
         console.print("stopping …")
     console.print("stopped")
-

@@ -5,7 +5,12 @@ from collections.abc import Mapping
 from typing import Any
 
 MARKS = {"info": "🔵", "debug": "🟢", "warning": "🟡", "error": "🔴"}
-_LEVELS = {"stage.retried": "warning", "stage.failed": "error", "training.failed": "error", "generation.failed": "error"}
+_LEVELS = {
+    "stage.retried": "warning",
+    "stage.failed": "error",
+    "training.failed": "error",
+    "generation.failed": "error",
+}
 _SENTENCES = {
     "training.requested": "Training requested",
     "zip.progressed": "Processed image {done}/{total}",

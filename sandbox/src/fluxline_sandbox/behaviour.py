@@ -1,8 +1,10 @@
 """What a test may change while the sandbox runs: durations, lags, outcomes and limits."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
+
+Delay = Annotated[float, Field(ge=0, le=3_600)]
 
 
 class Behaviour(BaseModel):
@@ -23,4 +25,4 @@ class Behaviour(BaseModel):
     credit_exhausted: bool = False
     creates_per_minute: int = Field(default=600, ge=1, le=1_000_000)
     max_zip_bytes: int = Field(default=1_000_000_000, ge=1)
-    webhook_retry_delays: list[float] = Field(default=[0.5, 1, 2, 4, 8, 16], max_length=20)
+    webhook_retry_delays: list[Delay] = Field(default=[0.5, 1, 2, 4, 8, 16], max_length=20)

@@ -25,7 +25,8 @@ class Sandbox:
         self.creates: deque[float] = deque()
         saved = self.store.get("settings", "behaviour")
         self.behaviour = self._initial() if saved is None else Behaviour.model_validate(saved)
-        self.http = httpx.AsyncClient(timeout=httpx.Timeout(30, connect=5), follow_redirects=True)
+        limits = httpx.Limits(max_connections=None, max_keepalive_connections=50)
+        self.http = httpx.AsyncClient(timeout=httpx.Timeout(30, connect=5), follow_redirects=True, limits=limits)
         self.tasks: dict[str, asyncio.Task[None]] = {}
         self.heavy = asyncio.Semaphore(2)
 

@@ -9,7 +9,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import httpx
-import psutil
+import psutil  # type: ignore[import-untyped]  # it has no stubs of its own
 
 from fluxline_cli.stack.credentials import SUPERUSER, Credentials
 from fluxline_cli.stack.errors import StackError

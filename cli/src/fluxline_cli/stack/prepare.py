@@ -33,7 +33,7 @@ async def prepare(superuser_url: str, role_urls: dict[str, str]) -> None:
         await server.close()
     await _ensure_schemas(superuser_url.rsplit("/", 1)[0] + f"/{DATABASE}", list(role_urls))
     for role, url in role_urls.items():
-        if find_spec(f"fluxline_{role}.migrations"):
+        if find_spec(f"fluxline_{role}.migrations") and hasattr(__import__(f"fluxline_{role}.migrations").migrations, "SCHEMA"):
             await migrate(url, f"fluxline_{role}")
 
 
@@ -67,7 +67,9 @@ async def _ensure_schemas(url: str, roles: list[str]) -> None:
 
 def main() -> None:
     """Prepare the server that the environment names."""
-    asyncio.run(prepare(os.environ["DATABASE_URL"], {role: os.environ[f"DATABASE_URL_{role.upper()}"] for role in ROLES}))
+    asyncio.run(
+        prepare(os.environ["DATABASE_URL"], {role: os.environ[f"DATABASE_URL_{role.upper()}"] for role in ROLES})
+    )
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypedDict
 
-import psutil
+import psutil  # type: ignore[import-untyped]  # it has no stubs of its own
 
 from fluxline_cli.stack.errors import StackError
 from fluxline_cli.stack.files import write_private

@@ -4,7 +4,7 @@ import secrets
 
 from fastapi import APIRouter, Depends, FastAPI, Request
 
-from fluxline_sandbox.replicate import delivery, models, predictions, trainer, trainings
+from fluxline_sandbox.replicate import delivery, models, painter, predictions, trainer, trainings
 from fluxline_sandbox.replicate.problems import Problem, answer, unauthenticated
 from fluxline_sandbox.sandbox import Sandbox
 
@@ -35,4 +35,5 @@ def resume(sandbox: Sandbox) -> None:
     """Go on with every training and prediction that had not ended when the process did."""
     for job in sandbox.store.all("training"):
         trainer.start(sandbox, job)
-    predictions.resume(sandbox)
+    for job in sandbox.store.all("prediction"):
+        painter.start(sandbox, job)

@@ -1,5 +1,6 @@
 """Trainings and predictions as Replicate shows them; both are jobs with the same life."""
 
+import asyncio
 import secrets
 import time
 from datetime import UTC, datetime
@@ -39,6 +40,12 @@ def status(job: Document) -> str:
     if job["status"] in TERMINAL:
         return str(job["status"])
     return "starting" if time.time() < starts_at(job) else "processing"
+
+
+async def until(moment: float) -> None:
+    """Sleep until the wall clock, by which the status is told, has reached `moment` (Unix seconds)."""
+    while (left := moment - time.time()) > 0:  # noqa: ASYNC110 (it is the clock that is awaited)
+        await asyncio.sleep(left)
 
 
 def progress(job: Document) -> float:

@@ -2,29 +2,21 @@
 
 import asyncio
 import re
-import secrets
 import time
 from typing import Any
 
 from fastapi import APIRouter, Request
 
-from fluxline_sandbox.pictures import draw
-from fluxline_sandbox.replicate import webhooks
+from fluxline_sandbox.replicate import painter, webhooks
 from fluxline_sandbox.replicate.catalog import MODELS
 from fluxline_sandbox.replicate.credit import spend
 from fluxline_sandbox.replicate.inputs import TRAINED_VERSION, Schema, validated
-from fluxline_sandbox.replicate.jobs import TERMINAL, ends_at, finish, new_id, public
+from fluxline_sandbox.replicate.jobs import new_id
 from fluxline_sandbox.replicate.problems import Problem, json_body, not_found
 from fluxline_sandbox.replicate.trainings import listing
 from fluxline_sandbox.sandbox import Sandbox
 from fluxline_sandbox.store import Document
 
-_REFUSED_WORD = "nsfw-test"
-_REFUSAL = (
-    "NSFW content detected. Try running it again, or try a different prompt. "
-    "(https://replicate.com/docs/how-does-replicate-work#safety)"
-)
-_PIXELS = 1_048_576
 _WAIT_LIMIT_SECONDS = 60
 
 
@@ -48,30 +40,19 @@ def router(sandbox: Sandbox) -> APIRouter:
 
     @routes.get("/predictions/{id}")
     async def get(id: str) -> dict[str, Any]:
-        return _shown(sandbox, _existing(sandbox, id))
+        return painter.shown(sandbox, _existing(sandbox, id))
 
     @routes.get("/predictions")
     async def list_page(cursor: str | None = None) -> dict[str, Any]:
-        return listing(sandbox, "prediction", cursor, _shown)
+        return listing(sandbox, "prediction", cursor)
 
     @routes.post("/predictions/{id}/cancel")
     async def cancel(id: str) -> dict[str, Any]:
         job = _existing(sandbox, id)
-        if job["status"] not in TERMINAL:
-            sandbox.stop(f"prediction {id}")
-            finish(job, "canceled")
-            sandbox.store.put("prediction", id, job)
-            sandbox.store.increment("cancels")
-        return _shown(sandbox, job)
+        painter.cancel(sandbox, job)
+        return painter.shown(sandbox, job)
 
     return routes
-
-
-def resume(sandbox: Sandbox) -> None:
-    """Go on with every prediction that has not ended."""
-    for job in sandbox.store.all("prediction"):
-        if job["status"] not in TERMINAL:
-            sandbox.spawn(f"prediction {job['id']}", _run(sandbox, job))
 
 
 async def _create(
@@ -82,13 +63,13 @@ async def _create(
     job = _new_job(sandbox, body, model, version, values)
     sandbox.store.put("prediction", job["id"], job)
     sandbox.store.increment("generations")
-    sandbox.spawn(f"prediction {job['id']}", _run(sandbox, job))
+    painter.start(sandbox, job)
     if (seconds := _wait_seconds(request.headers.get("prefer", ""))) and (
         task := sandbox.tasks.get(f"prediction {job['id']}")
     ):
         await asyncio.wait([task], timeout=seconds)
-        return _shown(sandbox, job)
-    return {**_shown(sandbox, job), "status": "starting"}
+        return painter.shown(sandbox, job)
+    return {**painter.shown(sandbox, job), "status": "starting"}
 
 
 def _target(sandbox: Sandbox, version: Any) -> tuple[str, str, Schema]:
@@ -122,46 +103,6 @@ def _new_job(sandbox: Sandbox, body: dict[str, Any], model: str, version: str, v
     }
 
 
-async def _run(sandbox: Sandbox, job: Document) -> None:
-    await webhooks.deliver(sandbox, job, "start", _shown(sandbox, job))
-    await asyncio.sleep(max(0.0, ends_at(job) - time.time()))
-    seed = job["input"].get("seed")
-    seed = secrets.randbelow(2**31) if seed is None else seed
-    job["logs"] = f"Using seed: {seed}\n"
-    if _REFUSED_WORD in job["input"]["prompt"].lower():
-        finish(job, "failed", error=_REFUSAL)
-    else:
-        finish(job, "succeeded", output=await _pictures(sandbox, job["input"], seed))
-    sandbox.store.put("prediction", job["id"], job)
-    await webhooks.deliver(sandbox, job, "completed", _shown(sandbox, job))
-
-
-async def _pictures(sandbox: Sandbox, values: dict[str, Any], seed: int) -> list[str]:
-    """Draw and store the pictures; the answer is their delivery URLs."""
-    width, height = _size(values)
-    token, format = secrets.token_urlsafe(24), values["output_format"]
-    folder = sandbox.store.folder("outputs") / token
-    folder.mkdir()
-    urls = []
-    for index in range(values["num_outputs"]):
-        name = f"out-{index}.{format}"
-        arguments = (values["prompt"], seed + index, width, height, format, values["output_quality"])
-        async with sandbox.heavy:
-            (folder / name).write_bytes(await asyncio.to_thread(draw, *arguments))
-        urls.append(f"{sandbox.settings.base_url}/replicate/delivery/{token}/{name}")
-    return urls
-
-
-def _size(values: dict[str, Any]) -> tuple[int, int]:
-    """Pixels for the aspect ratio, or the asked size rounded down to 16 when the ratio is `custom`."""
-    if values["aspect_ratio"] == "custom":
-        width, height = values.get("width", 1024), values.get("height", 1024)
-        return width // 16 * 16, height // 16 * 16
-    across, down = map(int, values["aspect_ratio"].split(":"))
-    scale = (_PIXELS / (across * down)) ** 0.5
-    return int(across * scale) // 16 * 16, int(down * scale) // 16 * 16
-
-
 def _wait_seconds(prefer: str) -> int:
     """Seconds to hold the answer: `Prefer: wait` or `Prefer: wait=n`, else 0."""
     match = re.fullmatch(r"wait(?:=(\d{1,3}))?", prefer.strip())
@@ -173,7 +114,3 @@ def _existing(sandbox: Sandbox, id: str) -> Document:
     if job is None:
         raise not_found()
     return job
-
-
-def _shown(sandbox: Sandbox, job: Document) -> dict[str, Any]:
-    return public(sandbox, job, job["logs"])

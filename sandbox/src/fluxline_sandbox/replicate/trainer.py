@@ -8,7 +8,7 @@ from typing import Any
 
 from fluxline_sandbox.replicate import webhooks
 from fluxline_sandbox.replicate.dataset import DatasetError, fetch, inspect, spool
-from fluxline_sandbox.replicate.jobs import TERMINAL, ends_at, finish, public, starts_at
+from fluxline_sandbox.replicate.jobs import TERMINAL, ends_at, finish, public, starts_at, until
 from fluxline_sandbox.replicate.logs import training_log
 from fluxline_sandbox.sandbox import Sandbox
 from fluxline_sandbox.store import Document
@@ -58,13 +58,13 @@ async def _run(sandbox: Sandbox, job: Document) -> None:
         if job["dataset"] is None:
             job["dataset"] = await _prepare(sandbox, job["input"]["input_images"])
             sandbox.store.put("training", job["id"], job)
-        await _until(starts_at(job))
+        await until(starts_at(job))
         if job["outcome"] == "aborted":
             finish(job, "aborted")
         else:
             await _train(sandbox, job)
     except DatasetError as error:
-        await _until(starts_at(job))
+        await until(starts_at(job))
         finish(job, "failed", error=str(error))
     sandbox.store.put("training", job["id"], job)
     _announce(sandbox, job)
@@ -79,7 +79,7 @@ async def _prepare(sandbox: Sandbox, url: str) -> Document:
 
 
 async def _train(sandbox: Sandbox, job: Document) -> None:
-    await webhooks.deliver(sandbox, job, "start", shown(sandbox, job))
+    webhooks.tell(sandbox, job, "start", lambda: shown(sandbox, job))
     end = ends_at(job)
     if job["outcome"] == "failed":
         end = starts_at(job) + _FAILS_AT * (end - starts_at(job))
@@ -89,7 +89,7 @@ async def _train(sandbox: Sandbox, job: Document) -> None:
         return
     finish(job, "succeeded", output=_publish(sandbox, job))
     sandbox.store.put("training", job["id"], job)
-    await webhooks.deliver(sandbox, job, "output", shown(sandbox, job))
+    webhooks.tell(sandbox, job, "output", lambda: shown(sandbox, job))
 
 
 async def _report_until(sandbox: Sandbox, job: Document, end: float) -> None:
@@ -98,12 +98,8 @@ async def _report_until(sandbox: Sandbox, job: Document, end: float) -> None:
         pause = max(_LOG_EVENT_SECONDS, job["seconds"] / _LOG_EVENTS)
         while time.time() + pause < end:
             await asyncio.sleep(pause)
-            await webhooks.deliver(sandbox, job, "logs", shown(sandbox, job))
-    await _until(end)
-
-
-async def _until(moment: float) -> None:
-    await asyncio.sleep(max(0.0, moment - time.time()))
+            webhooks.tell(sandbox, job, "logs", lambda: shown(sandbox, job))
+    await until(end)
 
 
 def _publish(sandbox: Sandbox, job: Document) -> dict[str, str]:

@@ -10,7 +10,7 @@ from fluxline_sandbox.replicate import trainer, webhooks
 from fluxline_sandbox.replicate.catalog import MODELS, KnownModel
 from fluxline_sandbox.replicate.credit import spend
 from fluxline_sandbox.replicate.inputs import validated
-from fluxline_sandbox.replicate.jobs import new_id
+from fluxline_sandbox.replicate.jobs import new_id, public
 from fluxline_sandbox.replicate.problems import Problem, invalid, json_body, not_found
 from fluxline_sandbox.sandbox import Sandbox
 from fluxline_sandbox.store import Document
@@ -40,7 +40,7 @@ def router(sandbox: Sandbox) -> APIRouter:
 
     @routes.get("/trainings")
     async def list_page(cursor: str | None = None) -> dict[str, Any]:
-        return listing(sandbox, "training", cursor, trainer.shown, lag=sandbox.behaviour.list_lag_seconds)
+        return listing(sandbox, "training", cursor, lag=sandbox.behaviour.list_lag_seconds)
 
     @routes.post("/trainings/{id}/cancel")
     async def cancel(id: str) -> dict[str, Any]:
@@ -51,13 +51,13 @@ def router(sandbox: Sandbox) -> APIRouter:
     return routes
 
 
-def listing(sandbox: Sandbox, kind: str, cursor: str | None, shown: Any, *, lag: float = 0.0) -> dict[str, Any]:
+def listing(sandbox: Sandbox, kind: str, cursor: str | None, *, lag: float = 0.0) -> dict[str, Any]:
     """One page, newest first, without logs; `next` is the address of the page that follows."""
     found = sandbox.store.newest(kind, limit=PAGE + 1, before=_position(cursor), created_by=time.time() - lag)
     page = found[:PAGE]
     after = base64.urlsafe_b64encode(f"before={page[-1][0]}".encode()).decode() if len(found) > PAGE else None
     base = f"{sandbox.settings.base_url}/replicate/v1/{kind}s"
-    results = [shown(sandbox, job) for _, job in page]
+    results = [public(sandbox, job, logs="") for _, job in page]
     for result in results:
         del result["logs"]
     return {"previous": None, "next": after and f"{base}?cursor={after}", "results": results}

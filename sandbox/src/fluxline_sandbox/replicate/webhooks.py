@@ -6,6 +6,8 @@ Intermediate events are sent once; the terminal one is sent again until it is an
 import asyncio
 import json
 import secrets
+import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlsplit
@@ -53,6 +55,12 @@ async def deliver(sandbox: Sandbox, job: Document, event: str, body: dict[str, A
         if await _attempt(sandbox, job["webhook"], message_id, body):
             sandbox.store.increment("webhooks")
             return
+
+
+def tell(sandbox: Sandbox, job: Document, event: str, body: Callable[[], dict[str, Any]]) -> None:
+    """Send an intermediate event in the background: a slow receiver does not hold up the job."""
+    if wants(job, event):
+        sandbox.spawn(f"{event} {job['id']} {time.time_ns()}", deliver(sandbox, job, event, body()))
 
 
 async def _attempt(sandbox: Sandbox, url: str, message_id: str, body: dict[str, Any]) -> bool:

@@ -34,6 +34,11 @@ SELECT * FROM images
 WHERE owner = $1 AND ($2::timestamptz IS NULL OR (created_at, id) < ($2, $3::uuid))
 ORDER BY created_at DESC, id DESC LIMIT $4
 """
+_IN_USE = """
+SELECT EXISTS (
+    SELECT FROM trainings WHERE image_ids @> ARRAY[$1::uuid] AND status NOT IN ('completed', 'failed', 'canceled')
+)
+"""
 _DELETE = "DELETE FROM images WHERE owner = $1 AND id = $2"
 
 
@@ -104,11 +109,16 @@ class ImageStore:
         return [_image(row) for row in await self.database.pool.fetch(_PAGE, owner, created_at, image_id, limit)]
 
     async def remove(self, owner: str, image_id: UUID) -> bool:
-        """Delete an image with its bytes; False when there is none. Raises ImageInUse."""
+        """Delete an image with its bytes; False when there is none. Raises ImageInUse.
+
+        The row's lock makes it wait for a training that is being requested with this image.
+        """
         async with self.database.transaction() as connection:
             row = await connection.fetchrow(_FIND + " FOR UPDATE", owner, image_id)
             if row is None:
                 return False
+            if await connection.fetchval(_IN_USE, image_id):
+                raise ImageInUse
             image = _image(row)
             await connection.execute(_DELETE, owner, image_id)
             for key in (image.thumbnail_key, image.storage_key):

@@ -1,0 +1,71 @@
+"""The photos of a training: found in a folder or given one by one, uploaded, judged one by one."""
+
+import asyncio
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from fluxline.contracts.limits import MAX_IMAGE_BYTES, MAX_IMAGES, MIN_IMAGES
+from fluxline_cli.client import Client
+from fluxline_cli.errors import Usage
+
+UPLOADS_AT_ONCE = 3
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What the gateway says of one photo: its image id, or why it is refused."""
+
+    path: Path
+    image_id: str | None
+    reason: str = ""
+
+
+def find(paths: Sequence[Path]) -> list[Path]:
+    """The files given, and those of the folders given, in order of name; hidden ones left out. Raises Usage."""
+    found: list[Path] = []
+    for path in paths:
+        if path.is_dir():
+            found += sorted(each for each in path.rglob("*") if each.is_file() and not each.name.startswith("."))
+        elif path.is_file():
+            found.append(path)
+        else:
+            raise Usage(f"{path}: there is no such file or folder")
+    if not found:
+        raise Usage(f"no photos: {', '.join(map(str, paths))} holds no files")
+    return found
+
+
+async def upload(client: Client, photos: Sequence[Path], done: Callable[[Verdict], None]) -> list[Verdict]:
+    """Upload all photos, a few at once; `done` is called for each as it is judged. In the order given."""
+    slots = asyncio.Semaphore(UPLOADS_AT_ONCE)
+
+    async def one(photo: Path) -> Verdict:
+        async with slots:
+            verdict = await _judged(client, photo)
+        done(verdict)
+        return verdict
+
+    return await asyncio.gather(*(one(photo) for photo in photos))
+
+
+def usable(verdicts: Sequence[Verdict]) -> list[str]:
+    """The image ids of a training, each once, at most 20; raises Usage when they are too few."""
+    ids = list(dict.fromkeys(verdict.image_id for verdict in verdicts if verdict.image_id))
+    if len(ids) < MIN_IMAGES:
+        raise Usage(
+            f"only {len(ids)} of {len(verdicts)} photos can be used, and a training needs {MIN_IMAGES} to {MAX_IMAGES} "
+            "different ones: add more photos"
+        )
+    return ids[:MAX_IMAGES]
+
+
+async def _judged(client: Client, photo: Path) -> Verdict:
+    if await asyncio.to_thread(os.path.getsize, photo) > MAX_IMAGE_BYTES:
+        return Verdict(photo, None, f"The file is larger than {MAX_IMAGE_BYTES // 1024**2} MB.")
+    answer: dict[str, Any] = await client.upload(photo)
+    if answer["accepted"]:
+        return Verdict(photo, answer["accepted"][0]["id"])
+    return Verdict(photo, None, answer["rejected"][0]["reason"])

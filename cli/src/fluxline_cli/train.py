@@ -1,0 +1,72 @@
+"""`fluxline train`: photos in, a training out, watched to its end."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from fluxline.contracts.limits import DEFAULT_STEPS, STEPS
+from fluxline_cli.client import Client, Json
+from fluxline_cli.connection import connect
+from fluxline_cli.console import console, print_json, run
+from fluxline_cli.errors import TrainingFailed, Usage
+from fluxline_cli.job import watch
+from fluxline_cli.photos import Verdict, find, upload, usable
+
+
+def train(
+    photos: Annotated[list[Path], typer.Argument(help="Folders or files: 5 to 20 photos", show_default=False)],
+    name: Annotated[str, typer.Option(help="What the model is called")],
+    trigger_word: Annotated[str, typer.Option(help="The word in a prompt that stands for what is in the photos")],
+    steps: Annotated[int, typer.Option(min=STEPS[0], max=STEPS[1])] = DEFAULT_STEPS,
+    publish: Annotated[bool, typer.Option(help="Publish the model on Hugging Face")] = True,
+    accept_license: Annotated[
+        bool, typer.Option("--accept-license", help="Accept the licence of FLUX.1-dev, which published models carry")
+    ] = False,
+    public: Annotated[bool, typer.Option("--public", help="Publish for everybody, not privately")] = False,
+    follow: Annotated[bool, typer.Option(help="Watch the training to its end")] = True,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the training as JSON and nothing else")] = False,
+) -> None:
+    """Train a LoRA on photos and publish it."""
+    if publish and not accept_license:
+        raise typer.BadParameter("publishing needs --accept-license (or use --no-publish)")
+    options = {"enabled": publish, "private": not public, "accept_license": accept_license}
+    body = {"name": name, "trigger_word": trigger_word, "steps": steps, "publish": options}
+    run(_train(photos, body, follow=follow, as_json=as_json))
+
+
+async def _train(paths: list[Path], body: Json, *, follow: bool, as_json: bool) -> None:
+    console.quiet = as_json
+    async with connect() as client:
+        training = await start(client, find(paths), body)
+        console.print(f"training {training['id']}", highlight=False)
+        if follow:
+            training = await watch(client, training["id"])
+        if as_json:
+            print_json(training)
+        if follow:
+            raise_unless_completed(training)
+
+
+async def start(client: Client, photos: list[Path], body: Json) -> Json:
+    """Upload the photos, say which are refused and why, and ask for the training; raises Usage with too few."""
+    with console.status(f"uploading {len(photos)} photos …"):
+        verdicts = await upload(client, photos, show)
+    accepted = usable(verdicts)
+    console.print(f"{len(accepted)} of {len(photos)} photos are used", highlight=False)
+    return await client.create_training({**body, "image_ids": accepted})
+
+
+def show(verdict: Verdict) -> None:
+    """One line for a refused photo."""
+    if not verdict.image_id:
+        text = f"✗ {verdict.path.name}: {verdict.reason}"
+        console.print(text, style="yellow", highlight=False, markup=False, soft_wrap=True)
+
+
+def raise_unless_completed(training: dict[str, Any]) -> None:
+    """TrainingFailed with what the training says of its end, unless it went well."""
+    if training["status"] == "canceled":
+        raise Usage("the training was canceled")
+    if training["status"] != "completed":
+        raise TrainingFailed("training", training.get("error"))

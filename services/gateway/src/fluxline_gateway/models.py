@@ -1,0 +1,89 @@
+"""`/v1/models`: what came out of trainings, and its weights."""
+
+import json
+from datetime import datetime
+from uuid import UUID
+
+import asyncpg
+from fastapi import APIRouter, Request, Response
+from fastapi.responses import RedirectResponse
+from pydantic import BaseModel
+
+from fluxline.contracts.job import HubPublication
+from fluxline_gateway.deps import Deps, Gateway, Owner
+from fluxline_gateway.errors import NotFound
+from fluxline_gateway.pages import DEFAULT_LIMIT, Cursor, Limit, Page, decode_cursor, encode_cursor, link_next
+
+router = APIRouter(prefix="/v1/models", tags=["models"])
+
+WEIGHTS_URL_EXPIRES_S = 900
+_FIND = "SELECT * FROM models WHERE owner = $1 AND id = $2"
+_PAGE = """
+SELECT * FROM models WHERE owner = $1 AND ($2::timestamptz IS NULL OR (created_at, id) < ($2, $3::uuid))
+ORDER BY created_at DESC, id DESC LIMIT $4
+"""
+
+
+class ModelOut(BaseModel):
+    """A trained model; `huggingface` is null where it was not published."""
+
+    id: UUID
+    training_id: UUID
+    name: str
+    trigger_word: str
+    base_model: str
+    sha256: str
+    size_bytes: int
+    provider: str
+    provider_version: str
+    huggingface: HubPublication | None
+    weights_url: str
+    created_at: datetime
+
+
+@router.get("", operation_id="list_models")
+async def list_models(
+    request: Request,
+    response: Response,
+    gateway: Deps,
+    owner: Owner,
+    limit: Limit = DEFAULT_LIMIT,
+    cursor: Cursor = None,
+) -> Page[ModelOut]:
+    """The models, newest first."""
+    created_at, after = decode_cursor(cursor) or (None, None)
+    rows = await gateway.database.pool.fetch(_PAGE, owner.owner, created_at, after, limit + 1)
+    last = rows[limit - 1] if len(rows) > limit else None
+    next_cursor = encode_cursor((last["created_at"], last["id"])) if last else None
+    link_next(request, response, next_cursor)
+    return Page[ModelOut](items=[_model_out(row) for row in rows[:limit]], next_cursor=next_cursor)
+
+
+@router.get("/{model_id}", operation_id="get_model")
+async def get_model(model_id: UUID, gateway: Deps, owner: Owner) -> ModelOut:
+    """One model."""
+    return _model_out(await find_model(gateway, owner.owner, model_id))
+
+
+@router.get("/{model_id}/weights", operation_id="download_weights", status_code=307, response_class=RedirectResponse)
+async def download_weights(model_id: UUID, gateway: Deps, owner: Owner) -> RedirectResponse:
+    """The way to the .safetensors: a link that works for a quarter of an hour."""
+    row = await find_model(gateway, owner.owner, model_id)
+    url = gateway.storage.signed_url(
+        row["weights_key"], expires_s=WEIGHTS_URL_EXPIRES_S, filename=f"{model_id}.safetensors"
+    )
+    return RedirectResponse(url, 307)
+
+
+async def find_model(gateway: Gateway, owner: str, model_id: UUID) -> asyncpg.Record:
+    """The owner's row; raises `NotFound`."""
+    row = await gateway.database.pool.fetchrow(_FIND, owner, model_id)
+    if row is None:
+        raise NotFound("Model")
+    return row
+
+
+def _model_out(row: asyncpg.Record) -> ModelOut:
+    hub = json.loads(row["huggingface"]) if row["huggingface"] else None
+    columns = {name: row[name] for name in ModelOut.model_fields if name not in ("huggingface", "weights_url")}
+    return ModelOut(**columns, huggingface=hub, weights_url=f"/v1/models/{row['id']}/weights")

@@ -1,0 +1,192 @@
+"""A training as the API takes it and shows it."""
+
+import json
+from datetime import datetime
+from typing import Annotated, Any, Literal
+from uuid import UUID
+
+import asyncpg
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from fluxline.contracts import limits
+from fluxline.contracts.errors import ErrorCategory, Stage
+from fluxline.contracts.job import (
+    Caption,
+    Cost,
+    HubPublication,
+    ModelName,
+    PublishOptions,
+    RepoName,
+    Resolution,
+    TrainingParameters,
+    TriggerWord,
+)
+from fluxline_gateway.state import PIPELINE, StageStatus, Status, TrainingState
+
+MAX_METADATA = 20
+MetadataText = Annotated[str, Field(max_length=500)]
+
+
+class PublishIn(PublishOptions):
+    """Whether and how to publish. FLUX.1-dev derivatives are non-commercial: publishing needs `accept_license`."""
+
+    model_config = ConfigDict(extra="forbid")
+    repo_name: RepoName | None = None
+
+    @model_validator(mode="after")
+    def _licence_is_accepted(self) -> "PublishIn":
+        if self.enabled and not self.accept_license:
+            raise ValueError(
+                "publishing needs accept_license: true (FLUX.1-dev non-commercial licence); or set enabled: false"
+            )
+        return self
+
+
+class TrainingIn(BaseModel):
+    """What to train: 5 to 20 images that were uploaded before, and how."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: ModelName
+    trigger_word: TriggerWord
+    image_ids: list[UUID] = Field(min_length=limits.MIN_IMAGES, max_length=limits.MAX_IMAGES)
+    captions: dict[UUID, Caption] = {}
+    base_model: Literal["black-forest-labs/FLUX.1-dev"] = limits.BASE_MODELS[0]
+    steps: int = Field(limits.DEFAULT_STEPS, ge=limits.STEPS[0], le=limits.STEPS[1])
+    learning_rate: float = Field(limits.DEFAULT_LEARNING_RATE, ge=limits.LEARNING_RATE[0], le=limits.LEARNING_RATE[1])
+    lora_rank: int = Field(limits.DEFAULT_LORA_RANK, ge=limits.LORA_RANK[0], le=limits.LORA_RANK[1])
+    resolution: Resolution = limits.DEFAULT_RESOLUTION
+    autocaption: bool = True
+    publish: PublishIn = Field(default_factory=lambda: PublishIn.model_construct(enabled=False))
+    metadata: dict[MetadataText, MetadataText] = Field(default_factory=dict, max_length=MAX_METADATA)
+
+    @model_validator(mode="after")
+    def _images_fit(self) -> "TrainingIn":
+        if len(set(self.image_ids)) != len(self.image_ids):
+            raise ValueError("image_ids: every image counts once; remove the repeated ids")
+        if unknown := set(self.captions) - set(self.image_ids):
+            raise ValueError(f"captions: {sorted(map(str, unknown))[0]} is not among image_ids")
+        return self
+
+    def parameters(self) -> TrainingParameters:
+        """How to train, as events carry it."""
+        return TrainingParameters(**{name: getattr(self, name) for name in TrainingParameters.model_fields})
+
+
+class StageOut(BaseModel):
+    """One stage; `duration_ms` from its first start to its end."""
+
+    stage: Stage
+    status: StageStatus
+    attempts: int
+    started_at: datetime | None
+    ended_at: datetime | None
+    duration_ms: int | None
+
+
+class ErrorOut(BaseModel):
+    """Why the training failed, and what to do."""
+
+    stage: Stage
+    category: ErrorCategory
+    retryable: bool
+    message: str
+    hint: str
+
+
+class ResultOut(BaseModel):
+    """What came out."""
+
+    model_id: UUID
+    provider_version: str | None
+    huggingface: HubPublication | None
+    weights_url: str
+
+
+class TrainingOut(BaseModel):
+    """A training; `progress` is 0–100 over the whole pipeline and never falls."""
+
+    id: UUID
+    name: str
+    status: Status
+    stage: Stage | None
+    progress: float
+    eta_s: float | None
+    waiting_reason: str | None
+    step: int | None
+    steps: int | None
+    loss: float | None
+    error: ErrorOut | None
+    stages: list[StageOut]
+    cost: Cost | None
+    result: ResultOut | None
+    trigger_word: str
+    base_model: str
+    parameters: TrainingParameters
+    publish: PublishOptions
+    image_ids: list[UUID]
+    metadata: dict[str, str]
+    trace_id: str | None
+    created_at: datetime
+    updated_at: datetime
+
+
+def training_out(row: asyncpg.Record) -> TrainingOut:
+    """The training in a row of `trainings`."""
+    state = TrainingState.model_validate_json(row["state"])
+    request: dict[str, Any] = json.loads(row["request"])
+    live = state.live
+    return TrainingOut(
+        id=row["id"],
+        name=row["name"],
+        status=state.status,
+        stage=state.stage,
+        progress=round(state.progress, 1),
+        eta_s=live.eta_s if live and state.status == "training" else None,
+        waiting_reason=state.waiting_reason,
+        step=live.step if live else None,
+        steps=live.steps if live else None,
+        loss=live.loss if live else None,
+        error=ErrorOut(**state.error.model_dump(exclude={"sequence"})) if state.error else None,
+        stages=[_stage_out(state, stage) for stage in (*PIPELINE, Stage.COMPLETION)],
+        cost=state.trained.cost if state.trained else None,
+        result=_result(state),
+        parameters=TrainingParameters(**request),
+        image_ids=row["image_ids"],
+        **{name: request[name] for name in ("trigger_word", "base_model", "publish", "metadata")},
+        **{name: row[name] for name in ("trace_id", "created_at", "updated_at")},
+    )
+
+
+def _result(state: TrainingState) -> ResultOut | None:
+    if state.published is None:
+        return None
+    return ResultOut(
+        model_id=UUID(state.published.model_id),
+        provider_version=state.trained.provider_version if state.trained else None,
+        huggingface=state.published.huggingface,
+        weights_url=f"/v1/models/{state.published.model_id}/weights",
+    )
+
+
+def _stage_out(state: TrainingState, stage: Stage) -> StageOut:
+    status = state.status_of(stage)
+    if stage is Stage.COMPLETION:
+        at = state.published.at if state.published else None
+        done = int(at is not None)
+        return StageOut(
+            stage=stage, status=status, attempts=done, started_at=at, ended_at=at, duration_ms=0 if done else None
+        )
+    facts = state.stages.get(stage)
+    if facts is None:
+        return StageOut(stage=stage, status=status, attempts=0, started_at=None, ended_at=None, duration_ms=None)
+    ended_at = facts.last_at if status in ("succeeded", "failed") else None
+    elapsed = int((ended_at - facts.started_at).total_seconds() * 1000) if ended_at else None
+    return StageOut(
+        stage=stage,
+        status=status,
+        attempts=facts.attempts,
+        started_at=facts.started_at,
+        ended_at=ended_at,
+        duration_ms=elapsed,
+    )

@@ -1,0 +1,3 @@
+"""Revisions of the trainer's schema, oldest first."""
+
+SCHEMA = "trainer"
