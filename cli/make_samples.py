@@ -105,7 +105,7 @@ def f32(values: npt.ArrayLike) -> Array:
 
 def length(vectors: Array) -> Array:
     """Euclidean lengths, (n,)."""
-    return np.sqrt(np.einsum("ij,ij->i", vectors, vectors))
+    return f32(np.sqrt(np.einsum("ij,ij->i", vectors, vectors)))
 
 
 def unit(vectors: Array) -> Array:
@@ -116,7 +116,7 @@ def unit(vectors: Array) -> Array:
 def box(points: Array, centre: Colour, half: Colour, rounding: float) -> Array:
     """Distance to a box with rounded edges."""
     outside = np.abs(points - f32(centre)) - f32(half) + f32(rounding)
-    return length(np.maximum(outside, 0)) + np.minimum(outside.max(axis=1), 0) - f32(rounding)
+    return f32(length(np.maximum(outside, 0)) + np.minimum(outside.max(axis=1), 0) - f32(rounding))
 
 
 def ball(points: Array, centre: Colour, radius: float) -> Array:
@@ -136,7 +136,7 @@ def disc(points: Array, centre: Colour, axis: int, radius: float, half: float) -
     moved = points - f32(centre)
     across = length(np.delete(moved, axis, axis=1)) - f32(radius - 0.03)
     outside = np.stack([across, np.abs(moved[:, axis]) - f32(half - 0.03)], axis=1)
-    return length(np.maximum(outside, 0)) + np.minimum(outside.max(axis=1), 0) - f32(0.03)
+    return f32(length(np.maximum(outside, 0)) + np.minimum(outside.max(axis=1), 0) - f32(0.03))
 
 
 def smile(points: Array) -> Array:
@@ -182,7 +182,7 @@ def robot(points: Array) -> list[tuple[int, Array]]:
 
 def distance(points: Array) -> Array:
     """Distance to the nearest part of the robot."""
-    return np.minimum.reduce([part for _, part in robot(points)])
+    return f32(np.minimum.reduce([part for _, part in robot(points)]))
 
 
 def normals(points: Array) -> Array:
@@ -300,7 +300,7 @@ def table_colour(view: View, points: Array) -> Array:
     if view.pattern == "checks":
         stripe = (np.floor(x / 0.55) % 2) + (np.floor(z / 0.55) % 2)
         mixed = f32([(0.80, 0.78, 0.72), (0.62, 0.25, 0.22), (0.45, 0.06, 0.06)])
-        return mixed[stripe.astype(np.int64)]
+        return f32(mixed[stripe.astype(np.int64)])
     return np.broadcast_to(base, points.shape)
 
 

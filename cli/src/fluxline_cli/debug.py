@@ -10,6 +10,7 @@ from fluxline_cli.client import Client, Json
 from fluxline_cli.connection import connect
 from fluxline_cli.console import console, print_json, run
 from fluxline_cli.live import follow as follow_events
+from fluxline_cli.live import history
 from fluxline_cli.view import format_line, line_of_event
 
 
@@ -39,7 +40,11 @@ async def _debug(training_id: str, *, follow: bool, as_json: bool) -> None:
 
 
 async def _follow(client: Client, training_id: str) -> None:
-    async for event in follow_events(client, training_id, after="0"):
+    last = ""
+    async for past in history(client, training_id):
+        last = str(past["id"])
+        _print(line_of_event(past))
+    async for event in follow_events(client, training_id, after=last):
         if event.type != "snapshot":
             _print(line_of_event(event.data))
 

@@ -2,7 +2,7 @@
 
 from importlib.resources import as_file, files
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.table import Table
@@ -67,9 +67,10 @@ async def _show_product(state: StackState, photos: list[Path]) -> None:
 
 async def _generate(client: Client, training: Json, home: Path) -> Path:
     """One image of the new model, saved below the home."""
-    model = await _model_of(client, training)
     with console.status("generating an image …"):
-        created = await client.create_generation(model["id"], {"prompt": PROMPT, "output_format": "png"})
+        created = await client.create_generation(
+            training["result"]["model_id"], {"prompt": PROMPT, "output_format": "png"}
+        )
         generation = await wait_until_ended(client, f"/v1/generations/{created['id']}")
     if generation["status"] != "succeeded":
         raise TrainingFailed("generation", generation.get("error"))
@@ -80,17 +81,9 @@ async def _generate(client: Client, training: Json, home: Path) -> Path:
 
 async def _weights_file(client: Client, training: Json, home: Path) -> Path:
     """The model's weights, saved below the home."""
-    model = await _model_of(client, training)
     target = _results(home) / f"{training['id']}.safetensors"
-    await client.download(f"/v1/models/{model['id']}/weights", target)
+    await client.download(training["result"]["weights_url"], target)
     return target
-
-
-async def _model_of(client: Client, training: Json) -> dict[str, Any]:
-    async for model in client.pages("/v1/models", 100):
-        if model["training_id"] == training["id"]:
-            return model
-    raise Usage("the training has completed, but its model is not listed: see `fluxline debug`")
 
 
 def _results(home: Path) -> Path:

@@ -32,9 +32,8 @@ async def follow(client: Client, training_id: str, *, after: str = "") -> AsyncI
         try:
             async for name, event_id, data in _stream(client, training_id, last):
                 last = event_id or last
-                if name == "end":
-                    return
-                yield LiveEvent(name, data)
+                if name != "end":
+                    yield LiveEvent(name, data)
         except (httpx.TransportError, SSEError):
             pass
         if (await client.training(training_id))["status"] in TERMINAL and not await _more(client, training_id, last):
@@ -54,11 +53,21 @@ async def _stream(client: Client, training_id: str, last: str) -> AsyncIterator[
             yield event.event, event.id, json.loads(event.data) if event.data else {}
 
 
+async def history(client: Client, training_id: str) -> AsyncIterator[dict[str, Any]]:
+    """Every event so far, in order."""
+    after: int | None = 0
+    while after is not None:
+        page = await _page(client, training_id, after)
+        for item in page["items"]:
+            yield item
+        after = page["next_cursor"]
+
+
 async def _more(client: Client, training_id: str, last: str) -> bool:
-    page = await client.request(
-        "GET",
-        f"/v1/trainings/{training_id}/events",
-        params={"after": last or 0},
-        headers={"Accept": "application/json"},
-    )
-    return any(int(item["id"]) > int(last or 0) for item in page.json()["items"])
+    return bool((await _page(client, training_id, int(last or 0)))["items"])
+
+
+async def _page(client: Client, training_id: str, after: int) -> dict[str, Any]:
+    path, headers = f"/v1/trainings/{training_id}/events", {"Accept": "application/json"}
+    page: dict[str, Any] = (await client.request("GET", path, params={"after": after}, headers=headers)).json()
+    return page

@@ -33,7 +33,9 @@ async def prepare(superuser_url: str, role_urls: dict[str, str]) -> None:
         await server.close()
     await _ensure_schemas(superuser_url.rsplit("/", 1)[0] + f"/{DATABASE}", list(role_urls))
     for role, url in role_urls.items():
-        if find_spec(f"fluxline_{role}.migrations") and hasattr(__import__(f"fluxline_{role}.migrations").migrations, "SCHEMA"):
+        if find_spec(f"fluxline_{role}.migrations") and hasattr(
+            __import__(f"fluxline_{role}.migrations").migrations, "SCHEMA"
+        ):
             await migrate(url, f"fluxline_{role}")
 
 

@@ -2,7 +2,7 @@
 
 import asyncio
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import httpx
 from fastapi import Depends, Request
@@ -15,10 +15,8 @@ from fluxline.storage import Storage
 from fluxline_gateway.errors import ApiError
 from fluxline_gateway.key_cache import KeyCache
 from fluxline_gateway.keys import Principal
+from fluxline_gateway.live import LiveHub
 from fluxline_gateway.settings import GatewaySettings
-
-if TYPE_CHECKING:
-    from fluxline_gateway.live import LiveHub
 
 HTTP_TIMEOUT_S = 10.0
 INSPECTIONS = 2
@@ -44,7 +42,7 @@ class Gateway:
     database: Database
     bus: Bus
     storage: Storage
-    live: "LiveHub"
+    live: LiveHub
     keys: KeyCache = field(default_factory=KeyCache)
     http: httpx.AsyncClient = field(default_factory=_http_client)
     inspections: asyncio.Semaphore = field(default_factory=_inspections)

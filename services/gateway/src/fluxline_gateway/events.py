@@ -58,7 +58,7 @@ async def training_events(
     if "application/json" in request.headers.get("accept", ""):
         page = await _history(gateway, training_id, after, limit)
         return Response(page.model_dump_json(), media_type="application/json")
-    start = int(last_event_id) if (last_event_id or "").isdecimal() else after
+    start = int(last_event_id) if last_event_id and last_event_id.isdecimal() else after
     stream = _stream(gateway, owner.owner, training_id, start or None)
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
     return StreamingResponse(stream, media_type="text/event-stream", headers=headers)

@@ -105,7 +105,7 @@ class TrainingState(Facts):
             return "failed"
         if self.cancel_requested:
             return "canceling"
-        return ("requested", "zipping", "training", "publishing")[self.reached]  # type: ignore[return-value]
+        return ("requested", "zipping", "training", "publishing")[self.reached]
 
     @property
     def stage(self) -> Stage | None:

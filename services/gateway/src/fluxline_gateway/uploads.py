@@ -135,20 +135,24 @@ def _boundary(request: Request) -> str:
 async def _body(request: Request) -> AsyncIterator[bytes]:
     """The body's chunks, and an empty one at its end."""
     declared = request.headers.get("content-length", "0")
-    received = int(declared) if declared.isdecimal() else 0
+    if declared.isdecimal() and int(declared) > MAX_UPLOAD_BYTES:
+        raise _too_much()
     chunks = request.stream()
-    chunk = b""
-    while received <= MAX_UPLOAD_BYTES:
+    received, chunk = 0, b"first"
+    while chunk:
         try:
             async with asyncio.timeout(IDLE_TIMEOUT_S):
                 chunk = await anext(chunks)
         except TimeoutError as error:
             raise _stalled() from error
-        yield chunk
-        if not chunk:
-            return
         received += len(chunk)
-    raise _too_large(f"An upload has at most {MAX_UPLOAD_BYTES / 2**20:.0f} MB.")
+        if received > MAX_UPLOAD_BYTES:
+            raise _too_much()
+        yield chunk
+
+
+def _too_much() -> ApiError:
+    return _too_large(f"An upload has at most {MAX_UPLOAD_BYTES / 2**20:.0f} MB.")
 
 
 def _malformed(detail: str) -> ApiError:

@@ -109,7 +109,7 @@ class SubmissionUnclear(FluxlineError):
 class TrainingLost(FluxlineError):
     """Replicate does not know the training any more that it accepted."""
 
-    category: ClassVar[ErrorCategory] = ErrorCategory.SERVICE_ERROR
+    category: ClassVar[ErrorCategory] = ErrorCategory.VALIDATION
     hint = "Needs review: look for the training on https://replicate.com/trainings before you retry."
 
 

@@ -61,5 +61,5 @@ class Job:
         return StageAttempt(STAGE, SERVICE, self.cause, max(1, self.stage_attempt), elapsed_s=max(0.0, elapsed_s))
 
     def age_s(self, now: datetime) -> float:
-        """Seconds since the first paid request was announced; 0 before."""
-        return (now - self.first_submit_at).total_seconds() if self.first_submit_at else 0.0
+        """Seconds since the paid request was announced; 0 before."""
+        return (now - self.submit_at).total_seconds() if self.submit_at else 0.0

@@ -41,7 +41,7 @@ def parse_progress(log: str) -> Progress:
     if last is None:
         return Progress(phase)
     step, steps = int(last["step"]), int(last["steps"])
-    if not 0 < steps or step > steps:
+    if steps == 0 or step > steps:
         return Progress("training")
     loss = _LOSS.search(last["postfix"] or "")
     return Progress(

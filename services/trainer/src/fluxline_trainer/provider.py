@@ -96,7 +96,7 @@ class Provider(Protocol):
         ...
 
     async def download(self, url: str, target: Path) -> None:
-        """Copy a result to a new file, whole or not at all."""
+        """Copy a result to a new file; what an error leaves there is incomplete."""
         ...
 
     def page_of(self, run_id: str) -> str:

@@ -13,8 +13,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
-import replicate
 from pydantic import ValidationError
+from replicate.client import Client
 
 from fluxline_trainer.errors import AlreadyExists, AnswerUnreadable, ProviderTimeout, ProviderUnreachable
 from fluxline_trainer.provider import Order, ProviderRun
@@ -40,7 +40,7 @@ class ReplicateApi:
         max_download_bytes: int = 4 * 1024**3,
     ) -> None:
         # A mounted transport takes the place of the client's own, which repeats GETs for minutes.
-        self._client = replicate.Client(
+        self._client = Client(
             api_token,
             base_url=base_url,
             timeout=httpx.Timeout(timeout_s, connect=5.0),
@@ -178,5 +178,3 @@ def _translated(timeout_s: float) -> Iterator[None]:
         ambiguous = not isinstance(error, _NEVER_SENT)
         message = f"Replicate cannot be reached ({type(error).__name__})"
         raise ProviderUnreachable(message, ambiguous=ambiguous) from error
-
-

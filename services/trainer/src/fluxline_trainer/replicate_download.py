@@ -15,7 +15,7 @@ _GONE = (400, 401, 403, 404, 410)
 
 
 async def download(http: httpx.AsyncClient, url: str, target: Path, *, base_url: str, max_bytes: int) -> None:
-    """Write what is at `url` to `target`; `http` holds the token. An incomplete file is removed.
+    """Write what is at `url` to `target`, a new file; `http` holds the token.
 
     Raises DownloadRefused for an address that is not ours to fetch, a file that is gone or too large, or ends
     early; ProviderError by status for the rest.
@@ -28,9 +28,6 @@ async def download(http: httpx.AsyncClient, url: str, target: Path, *, base_url:
     try:
         await _check(response, max_bytes)
         await _write(response, target, max_bytes)
-    except BaseException:
-        target.unlink(missing_ok=True)
-        raise
     finally:
         await response.aclose()
 

@@ -4,7 +4,7 @@ A job in `submitting` may have been paid for. Whoever finds one looks for it at 
 still not there after the settle window, which must exceed the provider's worst list lag, is submitted again.
 """
 
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from urllib.parse import urlsplit
@@ -71,7 +71,7 @@ class Submitter:
             run = await self._provider.create(order_of(announced, self._rules, url))
         except ProviderError as error:
             if not error.ambiguous:
-                await locked.save(replace(announced, state=JobState.ZIP_READY))
+                await locked.save(replace(job, attempt=announced.attempt))
             raise
         await self._adopt(locked, run)
 
@@ -134,7 +134,7 @@ class Submitter:
         await locked.save(adopted, started)
         log.info("training.started", provider_id=run.id, submission=job.attempt)
 
-    async def _runs_since(self, job: Job) -> "AsyncRuns":
+    async def _runs_since(self, job: Job) -> AsyncIterator[ProviderRun]:
         oldest = (job.first_submit_at or self._clock()) - CLOCK_MARGIN
         async for run in self._provider.newest_first():
             if run.created_at is not None and run.created_at < oldest:
@@ -187,7 +187,7 @@ def _path(url: str) -> str:
         return ""
 
 
-def _preference(run: ProviderRun) -> tuple[int, datetime]:
-    """The best run to keep: the furthest one, of equals the oldest."""
+def _preference(run: ProviderRun) -> tuple[int, float]:
+    """The run to keep comes first: the furthest one, of equals the oldest."""
     rank = _PREFERENCE.index(run.status) if run.status in _PREFERENCE else len(_PREFERENCE)
-    return rank, run.created_at or datetime.max.replace(tzinfo=None)
+    return rank, run.created_at.timestamp() if run.created_at else float("inf")

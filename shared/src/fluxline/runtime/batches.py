@@ -11,6 +11,7 @@ from contextlib import suppress
 import nats.errors
 import nats.js.errors
 from nats.aio.msg import Msg
+from nats.js import JetStreamContext
 
 from fluxline.contracts.catalog import Consumer
 from fluxline.runtime.bus import Bus
@@ -29,6 +30,16 @@ log = get_logger(__name__)
 async def consume_batches(bus: Bus, consumer: Consumer, handle: BatchHandler) -> None:
     """Fetch, handle, acknowledge, until the bus stops. What `handle` raises on comes back after a second, complete."""
     subscription = await bus.jetstream.pull_subscribe_bind(consumer.durable, stream=consumer.stream.name)
+    try:
+        await _consume(bus, consumer, handle, subscription)
+    finally:  # or draining the connection would wait 30 s for messages that fetch() took without telling the queue
+        with suppress(nats.errors.Error):
+            await subscription.unsubscribe()
+
+
+async def _consume(
+    bus: Bus, consumer: Consumer, handle: BatchHandler, subscription: JetStreamContext.PullSubscription
+) -> None:
     while not bus.stopping:  # a cancelled fetch may look like a closed connection (nats-py)
         try:
             messages = await subscription.fetch(batch=consumer.batch, timeout=FETCH_TIMEOUT_S)
@@ -38,7 +49,8 @@ async def consume_batches(bus: Bus, consumer: Consumer, handle: BatchHandler) ->
             log.warning("fetch.failed", durable=consumer.durable, error=type(error).__name__)
             await asyncio.sleep(RETRY_DELAY_S)
             continue
-        await _handle(consumer, handle, messages)
+        if messages:
+            await _handle(consumer, handle, messages)
 
 
 async def _handle(consumer: Consumer, handle: BatchHandler, messages: list[Msg]) -> None:

@@ -1,0 +1,62 @@
+# fluxline: `make` lists the targets; `make demo` and `make test` set everything up by themselves.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.ready
+MEMBERS := shared services/gateway services/zipper services/trainer services/publisher services/generator \
+	services/debug-collector cli sandbox
+SOURCES := $(foreach member,$(MEMBERS),$(member)/src)
+
+.DEFAULT_GOAL := help
+.PHONY: help setup up demo test check lint types imports unit format lock clean
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: $(STAMP) ## Make the environment in .venv from requirements.lock (every other target does it first)
+
+$(STAMP): requirements.lock $(addsuffix /pyproject.toml,$(MEMBERS))
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo "fluxline needs Python 3.11 or newer; name one with: make $(MAKECMDGOALS) PYTHON=python3.12"; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "Setting up .venv (the first time takes a minute)"
+	@sed -n '/^uv==/,/^ *# via/p' requirements.lock > $(VENV)/uv.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $(VENV)/uv.lock
+	@$(BIN)/uv pip install --quiet --require-hashes -r requirements.lock
+	@$(BIN)/uv pip install --quiet --no-deps --no-build-isolation $(addprefix -e ,$(MEMBERS))
+	@touch $@
+
+up: setup ## Start the local stack on 127.0.0.1, until Ctrl-C
+	@$(BIN)/fluxline up
+
+demo: setup ## The main job: photos to a published LoRA and an image (PHOTOS=folder for your own)
+	@$(BIN)/fluxline demo $(if $(PHOTOS),"$(PHOTOS)")
+
+test: check unit ## Everything that has to hold: format, lint, types, import rules, tests
+
+check: lint types imports ## The checks that run no code
+
+lint: setup ## Format and lint, changing nothing
+	@$(BIN)/ruff format --check --quiet . || { echo "Run 'make format'."; exit 1; }
+	@$(BIN)/ruff check --quiet .
+
+types: setup ## mypy --strict over every member
+	@$(BIN)/mypy $(SOURCES)
+
+imports: setup ## The import rules of pyproject.toml
+	@$(BIN)/lint-imports --no-logo > $(VENV)/imports.log || { cat $(VENV)/imports.log; exit 1; }
+
+unit: setup ## The tests, two at a time
+	@$(BIN)/pytest -q -n 2 --dist loadfile
+
+format: setup ## Format and mend what can be mended
+	@$(BIN)/ruff check --fix --quiet . || true
+	@$(BIN)/ruff format --quiet .
+
+lock: setup ## Resolve the dependencies anew into requirements.lock
+	@$(BIN)/uv lock --quiet --upgrade
+	@$(BIN)/uv export --quiet --all-packages --no-emit-workspace --no-header --format requirements-txt -o requirements.lock
+
+clean: ## Remove the environment, caches and local state
+	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .fluxline

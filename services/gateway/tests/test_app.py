@@ -1,0 +1,111 @@
+"""The gateway as a process: it says what it lacks, waits for its database, recovers, and ends when it is told to."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import asyncpg
+import httpx
+from nats.js import JetStreamContext
+
+from fluxline.postgres.migrate import migrate
+from fluxline_gateway import keys
+from fluxline_gateway.errors import PROBLEM_JSON
+from fluxline_gateway.migrations import SCHEMA
+from polling import poll_until
+from processes import free_ports
+from servers import NatsServer
+
+START_TIMEOUT_S = 30
+
+
+@contextmanager
+def running_gateway(
+    nats: NatsServer, database_url: str, folder: Path
+) -> Iterator[tuple["subprocess.Popen[bytes]", str]]:
+    """A gateway process and its URL; killed at the end if it still runs."""
+    [port] = free_ports(1)
+    url = f"http://127.0.0.1:{port}"
+    environment = {
+        "NATS_URL": nats.url,
+        "DATABASE_URL": database_url,
+        "COLLECTOR_TOKEN": "the collector's token",
+        "STORAGE_DIR": str(folder / "storage"),
+        "STORAGE_PUBLIC_URL": url,
+        "STORAGE_SECRET": "s" * 32,
+        "GATEWAY_HTTP_PORT": str(port),
+        "PATH": os.environ["PATH"],
+    }
+    with (folder / "log").open("wb") as log:
+        process = subprocess.Popen([sys.executable, "-m", "fluxline_gateway"], env=environment, stderr=log)
+    try:
+        yield process, url
+    finally:
+        process.kill()
+        process.wait()
+
+
+async def status_of(client: httpx.AsyncClient, path: str) -> int:
+    try:
+        return (await client.get(path)).status_code
+    except httpx.TransportError:
+        return 0
+
+
+async def end_connections(database_url: str) -> None:
+    """As a restart of PostgreSQL does it."""
+    connection = await asyncpg.connect(database_url)
+    await connection.execute(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+        " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+    )
+    await connection.close()
+
+
+async def new_key(database_url: str) -> str:
+    connection = await asyncpg.connect(database_url, server_settings={"search_path": SCHEMA})
+    key, _ = await keys.create(connection, "ada")
+    await connection.close()
+    return key
+
+
+async def test_a_gateway_waits_for_its_schema_serves_recovers_and_ends(
+    nats: NatsServer, jetstream: JetStreamContext, database_url: str, tmp_path: Path
+) -> None:
+    with running_gateway(nats, database_url, tmp_path) as (process, url):
+        async with httpx.AsyncClient(base_url=url, trust_env=False) as client:
+
+            async def ready() -> bool:
+                return await status_of(client, "/readyz") == 200
+
+            await poll_until(lambda: status_of(client, "/healthz"), START_TIMEOUT_S)
+            early = await client.get("/v1/me", headers={"Authorization": "Bearer fl_" + "A" * 40})
+            assert early.status_code == 503
+            assert early.headers["content-type"] == PROBLEM_JSON
+            assert early.headers["retry-after"]
+            assert await status_of(client, "/readyz") == 503
+            await migrate(database_url, "fluxline_gateway")
+            await poll_until(ready, START_TIMEOUT_S)
+            client.headers["Authorization"] = f"Bearer {await new_key(database_url)}"
+            assert (await client.get("/v1/me")).json()["owner"] == "ada"
+            await end_connections(database_url)
+            await poll_until(ready, START_TIMEOUT_S)
+            assert await status_of(client, "/v1/images") == 200
+            assert "fluxline_stage_duration_seconds" in (await client.get("/metrics")).text
+        process.send_signal(signal.SIGTERM)
+        await poll_until(lambda: process.poll() is not None, START_TIMEOUT_S)
+        assert process.returncode in (0, -signal.SIGTERM)
+
+
+def test_a_gateway_without_configuration_names_what_is_missing() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "fluxline_gateway"], env={}, capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 78
+    for variable in ("NATS_URL", "DATABASE_URL", "COLLECTOR_TOKEN"):
+        assert f"{variable}: is not set → " in done.stderr
+    assert "Traceback" not in done.stderr

@@ -1,0 +1,113 @@
+"""The trainer as a process: settings → provider, storage, database → engine → consumers."""
+
+from datetime import UTC, datetime, timedelta
+
+from fluxline.contracts.catalog import TRAINER_TIMERS
+from fluxline.postgres.outbox import Relay
+from fluxline.postgres.pool import Database
+from fluxline.runtime.policy import RetryPolicy
+from fluxline.runtime.service import Service
+from fluxline.runtime.settings import load
+from fluxline.runtime.telemetry import Metrics
+from fluxline.storage import Storage, StorageSettings, make_storage
+from fluxline.weights import WeightsLimits
+from fluxline_trainer.auditor import Auditor
+from fluxline_trainer.engine import Engine, Timers
+from fluxline_trainer.handlers import make_handlers
+from fluxline_trainer.jobs import Jobs
+from fluxline_trainer.patience import Patience
+from fluxline_trainer.provider import Provider
+from fluxline_trainer.replicate_api import ReplicateApi
+from fluxline_trainer.results import Results
+from fluxline_trainer.settings import TrainerSettings
+from fluxline_trainer.submission import SubmissionRules, Submitter
+from fluxline_trainer.watch import Watcher, WatchRules
+from fluxline_trainer.workers import Workers
+from fluxline_trainer.zip_link import ZipLinks
+
+SPARE_CONNECTIONS = 4
+"""For the relay, the handlers, the sweep and readiness; each advancing job holds one connection."""
+PAID_CAP_S = 60.0
+
+
+def build(settings: TrainerSettings, storage: Storage) -> Service:
+    """The service, ready to run."""
+    service = Service("trainer", settings)
+    url = settings.database_url.get_secret_value()
+    database = Database(url, "trainer", max_size=settings.concurrency + SPARE_CONNECTIONS)
+    api = make_api(settings)
+    links = ZipLinks(storage, lifetime=timedelta(seconds=settings.zip_link_s))
+    jobs = Jobs(database)
+    engine = make_engine(settings, jobs, api, links, storage, service.bus, service.metrics)
+    workers = Workers(jobs, engine.advance, limit=settings.concurrency)
+    service.before_start(database.open)
+    for close in (database.close, storage.close, links.close, api.close, workers.close):
+        service.on_close(close)  # the last one first
+    service.ready("postgres", database.check)
+    service.ready("storage", storage.check)
+    service.background("outbox", Relay(database, service.bus).run)
+    service.background("audit", Auditor(jobs, api, timedelta(seconds=settings.audit_s)).run)
+    service.background("sweep", lambda: workers.sweep(timedelta(seconds=settings.sweep_s)))
+    service.consume(make_handlers(jobs, workers.start))
+    service.consume_batches(TRAINER_TIMERS, workers.on_timers)
+    return service
+
+
+def make_api(settings: TrainerSettings) -> ReplicateApi:
+    """Replicate as the settings say."""
+    return ReplicateApi(
+        settings.replicate_api_token.get_secret_value(),
+        settings.replicate_base_url,
+        hardware=settings.replicate_hardware,
+        timeout_s=settings.request_timeout_s,
+        download_timeout_s=settings.download_timeout_s,
+        max_download_bytes=settings.max_weights_bytes,
+    )
+
+
+def make_engine(
+    settings: TrainerSettings,
+    jobs: Jobs,
+    provider: Provider,
+    links: ZipLinks,
+    storage: Storage,
+    timers: Timers,
+    metrics: Metrics,
+) -> Engine:
+    """The engine with its rules."""
+    deadline = timedelta(seconds=settings.deadline_s)
+    submission = SubmissionRules(
+        trainer=settings.replicate_trainer,
+        owner=settings.replicate_owner,
+        webhook_url=settings.webhook_url,
+        settle=timedelta(seconds=settings.settle_s),
+        look_again=settings.polls[0],
+        first_poll=settings.polls[0],
+    )
+    limits = WeightsLimits(total_bytes=settings.max_weights_bytes, min_weights_bytes=settings.min_weights_bytes)
+    watching = WatchRules(settings.polls, deadline, settings.usd_per_second)
+    return Engine(
+        jobs,
+        Submitter(provider, links, submission, utc_now),
+        Watcher(provider, Results(provider, storage, limits), watching, utc_now),
+        Patience(
+            free=RetryPolicy(attempts=settings.retry_attempts, base_s=settings.retry_base_s),
+            paid=RetryPolicy(attempts=10**9, internal_attempts=10, base_s=settings.retry_base_s, cap_s=PAID_CAP_S),
+            deadline=deadline,
+            confirm=timedelta(seconds=settings.confirm_s),
+        ),
+        timers,
+        metrics,
+        utc_now,
+    )
+
+
+def utc_now() -> datetime:
+    """The time, with its zone."""
+    return datetime.now(UTC)
+
+
+def main() -> int:
+    """Run until SIGTERM."""
+    settings = load(TrainerSettings)
+    return build(settings, make_storage(load(StorageSettings))).run()

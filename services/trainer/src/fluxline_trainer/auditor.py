@@ -1,0 +1,54 @@
+"""Looks for trainings that were paid for twice, and stops them: the last line behind intent and reconciliation."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+
+from fluxline.postgres.pool import database_error
+from fluxline.runtime.logs import get_logger
+from fluxline_trainer.errors import ProviderError
+from fluxline_trainer.jobs import Jobs
+from fluxline_trainer.provider import Provider, ProviderRun
+
+LOOK_BACK = timedelta(hours=3)
+
+log = get_logger(__name__)
+
+
+class Auditor:
+    """Cancels and reports running trainings with one of our destinations that are not their job's own."""
+
+    def __init__(self, jobs: Jobs, provider: Provider, every: timedelta) -> None:
+        self._jobs = jobs
+        self._provider = provider
+        self._every = every
+
+    async def run(self) -> None:
+        """For ever; what cannot be reached is asked again next time."""
+        while True:
+            await asyncio.sleep(self._every.total_seconds())
+            try:
+                await self.audit()
+            except ProviderError as error:
+                log.warning("audit.waiting", reason=error.message)
+            except Exception as error:
+                if database_error(error) is None:
+                    raise
+                log.warning("audit.waiting", reason=type(error).__name__)
+
+    async def audit(self) -> int:
+        """One look over the recent trainings; returns how many were canceled."""
+        running = [run async for run in self._recent() if not run.status.is_final]
+        known = await self._jobs.runs_of([run.destination for run in running if run.destination])
+        rogue = [run for run in running if known.get(run.destination or "", run.id) not in (None, run.id)]
+        for run in rogue:
+            log.error("training.duplicate_canceled", provider_id=run.id, kept=known[run.destination or ""])
+            await self._provider.cancel(run.id)
+        return len(rogue)
+
+    async def _recent(self) -> AsyncIterator[ProviderRun]:
+        oldest = datetime.now(UTC) - LOOK_BACK
+        async for run in self._provider.newest_first():
+            if run.created_at is not None and run.created_at < oldest:
+                return
+            yield run

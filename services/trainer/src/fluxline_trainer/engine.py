@@ -1,0 +1,140 @@
+"""One step of one job at a time: what is due is done, under the job's lock, and the next step is scheduled."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Protocol
+from uuid import UUID
+
+from structlog.contextvars import bound_contextvars
+
+from fluxline.contracts.errors import FluxlineError
+from fluxline.postgres.pool import database_error
+from fluxline.runtime.errors import BrokerUnavailable, as_fluxline_error
+from fluxline.runtime.handlers import training_failed
+from fluxline.runtime.logs import get_logger
+from fluxline.runtime.policy import Retry
+from fluxline.runtime.redaction import redact_text
+from fluxline.runtime.stages import StageAttempt
+from fluxline.runtime.telemetry import Metrics, attach_trace, detach_trace
+from fluxline_trainer.errors import SubmissionUnclear
+from fluxline_trainer.job import STAGE, Job, JobState
+from fluxline_trainer.jobs import Jobs, LockedJob, LostJob
+from fluxline_trainer.patience import Patience
+from fluxline_trainer.submission import Submitter
+from fluxline_trainer.watch import RunEnded, Watcher
+
+TIMER = "trainer"
+
+log = get_logger(__name__)
+
+
+class Timers(Protocol):
+    """What wakes a job up later."""
+
+    async def schedule(self, timer: str, key: str, at: datetime) -> None:
+        """Deliver `key` at `at`; a later call with the same key replaces it. Raises BrokerUnavailable."""
+        ...
+
+
+class Engine:
+    """Advances jobs. Any number of processes may advance any job: one of them does, once."""
+
+    def __init__(
+        self,
+        jobs: Jobs,
+        submitter: Submitter,
+        watcher: Watcher,
+        patience: Patience,
+        timers: Timers,
+        metrics: Metrics,
+        clock: Callable[[], datetime],
+    ) -> None:
+        self._jobs = jobs
+        self._patience = patience
+        self._timers = timers
+        self._metrics = metrics
+        self._clock = clock
+        self._steps: dict[JobState, Callable[[LockedJob], Awaitable[None]]] = {
+            JobState.ZIP_READY: submitter.submit,
+            JobState.SUBMITTING: submitter.reconcile,
+            JobState.TRAINING: watcher.watch,
+        }
+
+    async def advance(self, training_id: UUID) -> None:
+        """Do the job's next step, whoever woke us and however often; raises only when PostgreSQL fails."""
+        async with self._jobs.locked(training_id) as locked:
+            if locked is None or locked.job.state.is_final:
+                return
+            token = attach_trace(locked.job.trace)
+            try:
+                with bound_contextvars(training_id=str(training_id), state=locked.job.state.value):
+                    await self._step(locked)
+                    await self._schedule(locked.job)
+            except LostJob:
+                log.warning("job.lost", training_id=str(training_id))
+            finally:
+                detach_trace(token)
+
+    async def _step(self, locked: LockedJob) -> None:
+        try:
+            await self._begin_attempt(locked)
+            await self._steps[locked.job.state](locked)
+        except LostJob:
+            raise
+        except RunEnded as ended:
+            await self._fail(locked, as_fluxline_error(ended.__cause__ or ended))
+        except SubmissionUnclear as error:
+            await self._fail(locked, error)
+        except Exception as error:
+            if database_error(error):
+                raise
+            log.warning("step.failed", exc_info=not isinstance(error, FluxlineError), error=str(error))
+            await self._after_failure(locked, as_fluxline_error(error))
+        if locked.job.state is JobState.SUCCEEDED:
+            self._observe(locked.job.stage(self._clock()), "succeeded")
+
+    async def _begin_attempt(self, locked: LockedJob) -> None:
+        """A new attempt of the stage, unless one is running."""
+        job = locked.job
+        if job.stage_started_at is None:
+            now = self._clock()
+            begun = replace(job, stage_attempt=job.stage_attempt + 1, stage_started_at=now)
+            await locked.save(begun, begun.stage(now).started())
+
+    async def _after_failure(self, locked: LockedJob, error: FluxlineError) -> None:
+        job, now = locked.job, self._clock()
+        outcome = self._patience.decide(job, error, now)
+        if not isinstance(outcome, Retry):
+            await self._fail(locked, error)
+            return
+        later = replace(job, next_check_at=now + timedelta(seconds=outcome.delay_s), error=redact_text(error.message))
+        if not error.category.retryable:  # to be confirmed: the attempt goes on
+            await locked.save(replace(later, refusals=job.refusals + 1))
+            return
+        attempt = job.stage(now)
+        ended = replace(later, failures=job.failures + 1, stage_started_at=None)
+        await locked.save(ended, attempt.retried(error, outcome.delay_s))
+        self._observe(attempt, "retried", error)
+
+    async def _fail(self, locked: LockedJob, error: FluxlineError) -> None:
+        job = locked.job
+        attempt = job.stage(self._clock())
+        failed = replace(job, state=JobState.FAILED, next_check_at=None, error=redact_text(error.message))
+        end = training_failed(job.cause, STAGE, error, attempt.attempt)
+        await locked.save(failed, attempt.failed(error), *([end] if end else []))
+        log.error("training.failed", category=error.category, error=error.message, **error.context)
+        self._observe(attempt, "failed", error)
+
+    async def _schedule(self, job: Job) -> None:
+        """A timer for the next step; without one the sweep does it later."""
+        if job.next_check_at is None:
+            return
+        try:
+            await self._timers.schedule(TIMER, str(job.training_id), job.next_check_at)
+        except BrokerUnavailable as error:
+            log.warning("timer.not_set", reason=error.message)
+
+    def _observe(self, attempt: StageAttempt, outcome: str, error: FluxlineError | None = None) -> None:
+        category = error.category.value if error else ""
+        self._metrics.stage_seconds.labels(STAGE.value, outcome, category).observe(attempt.duration_ms / 1000)
