@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TypeAlias
 
 import asyncpg
 import httpx
@@ -21,12 +22,12 @@ from processes import free_ports
 from servers import NatsServer
 
 START_TIMEOUT_S = 30
+Process: TypeAlias = "subprocess.Popen[bytes]"
+COMMAND = [sys.executable, "-m", "fluxline_gateway"]
 
 
 @contextmanager
-def running_gateway(
-    nats: NatsServer, database_url: str, folder: Path
-) -> Iterator[tuple["subprocess.Popen[bytes]", str]]:
+def running_gateway(nats: NatsServer, database_url: str, folder: Path) -> Iterator[tuple[Process, str]]:
     """A gateway process and its URL; killed at the end if it still runs."""
     [port] = free_ports(1)
     url = f"http://127.0.0.1:{port}"
@@ -41,7 +42,7 @@ def running_gateway(
         "PATH": os.environ["PATH"],
     }
     with (folder / "log").open("wb") as log:
-        process = subprocess.Popen([sys.executable, "-m", "fluxline_gateway"], env=environment, stderr=log)
+        process = subprocess.Popen(COMMAND, env=environment, stderr=log)
     try:
         yield process, url
     finally:
@@ -102,9 +103,7 @@ async def test_a_gateway_waits_for_its_schema_serves_recovers_and_ends(
 
 
 def test_a_gateway_without_configuration_names_what_is_missing() -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "fluxline_gateway"], env={}, capture_output=True, text=True, timeout=60
-    )
+    done = subprocess.run(COMMAND, env={}, capture_output=True, text=True, timeout=60)
     assert done.returncode == 78
     for variable in ("NATS_URL", "DATABASE_URL", "COLLECTOR_TOKEN"):
         assert f"{variable}: is not set → " in done.stderr

@@ -5,7 +5,6 @@ from uuid import UUID, uuid4
 
 from hypothesis import given
 from hypothesis import strategies as st
-from streams import requested
 
 from fluxline.contracts import events as e
 from fluxline.contracts.errors import ErrorCategory, FluxlineError, Stage
@@ -13,6 +12,7 @@ from fluxline.contracts.event import Event
 from fluxline.runtime.handlers import training_failed
 from fluxline.runtime.stages import StageAttempt
 from fluxline_gateway.state import TrainingState, apply
+from streams import requested
 
 TRAINING = UUID(int=7)
 START = datetime(2026, 11, 24, 10, tzinfo=UTC)

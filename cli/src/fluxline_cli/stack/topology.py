@@ -35,6 +35,7 @@ def _serving(name: str, package: str, env: dict[str, str], ports: Ports, health:
 
 
 def built() -> tuple[str, ...]:
+    """The services whose packages are there."""
     return tuple(name for name in SERVICES if find_spec(f"fluxline_{name}") and find_spec(f"fluxline_{name}.__main__"))
 
 

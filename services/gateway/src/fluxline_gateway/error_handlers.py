@@ -62,7 +62,8 @@ def api_error(error: Exception) -> ApiError:
 async def _on_expected(request: Request, error: Exception) -> Response:
     answer = api_error(error)
     if answer.status >= 500:
-        log.error("request.failed", method=request.method, path=request.url.path, error=str(error), exc_info=error)
+        trace = error if answer.category is ErrorCategory.INTERNAL else None
+        log.error("request.failed", method=request.method, path=request.url.path, error=str(error), exc_info=trace)
     return render(answer, request.url.path)
 
 
