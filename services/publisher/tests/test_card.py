@@ -81,9 +81,7 @@ def test_the_same_job_gives_the_same_card() -> None:
     assert make_card(job, "ada/ada-0", 5) == make_card(job, "ada/ada-0", 5)
 
 
-@pytest.mark.parametrize(
-    "broken", ["instance_prompt: ADATOK", "<Gallery />", "base_model: black-forest-labs/FLUX.1-dev"]
-)
+@pytest.mark.parametrize("broken", ["instance_prompt: ADATOK", "<Gallery />", "base_model: black"])
 def test_a_card_that_lacks_something_is_not_published(broken: str) -> None:
     job = succeeded()
     content = make_card(job, "ada/ada-0", 5)

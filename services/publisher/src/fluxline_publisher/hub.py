@@ -5,15 +5,15 @@ to it are a few quick repetitions of idempotent upload calls after a broken conn
 """
 
 import asyncio
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 import httpx2
-from huggingface_hub import CommitOperationAdd, HfApi, set_client_factory
+from huggingface_hub import CommitOperationAdd, HfApi, constants, set_client_factory
 from huggingface_hub.errors import RepositoryNotFoundError
 from huggingface_hub.hf_api import GitCommitInfo, ModelInfo
+from huggingface_hub.utils import disable_progress_bars
 
 from fluxline.contracts.job import HubPublication
 from fluxline_publisher.card import WEIGHTS_NAME
@@ -47,7 +47,7 @@ class HuggingFace:
     """One account's models under `namespace`; makes itself the process's configuration of huggingface_hub."""
 
     def __init__(self, endpoint: str, token: str, namespace: str, *, timeout_s: float) -> None:
-        set_client_factory(_client_factory(timeout_s))
+        _configure_client(timeout_s)
         self._api = HfApi(endpoint=endpoint, token=token, library_name="fluxline")
         self._namespace = namespace
         self._timeout_s = timeout_s
@@ -139,7 +139,9 @@ def _require_ours(repo: _Repo, repo_id: str, publication: Publication) -> None:
         raise RepoTaken(f"{repo_id} exists already and is not {wanted}", repo=repo_id)
 
 
-def _client_factory(timeout_s: float) -> Callable[[], httpx2.Client]:
+def _configure_client(timeout_s: float) -> None:
+    """Timeouts and no retries for every call; no Xet, whose native client knows neither (HF_HUB_DISABLE_XET=1)."""
+
     def make() -> httpx2.Client:
         return httpx2.Client(
             timeout=httpx2.Timeout(timeout_s, connect=CONNECT_TIMEOUT_S),
@@ -147,7 +149,9 @@ def _client_factory(timeout_s: float) -> Callable[[], httpx2.Client]:
             event_hooks={"response": [_raise_what_the_client_would_repeat]},
         )
 
-    return make
+    constants.HF_HUB_DISABLE_XET = True  # read at each upload; its variable only when the client is imported
+    disable_progress_bars()
+    set_client_factory(make)
 
 
 def _raise_what_the_client_would_repeat(response: httpx2.Response) -> None:
