@@ -22,10 +22,10 @@ Json = dict[str, Any]
 class Client:
     """The API at `url`, as the holder of `api_key`. Raises ApiProblem and Unreachable."""
 
-    def __init__(self, url: str, api_key: str) -> None:
+    def __init__(self, url: str, api_key: str, *, transport: httpx.AsyncBaseTransport | None = None) -> None:
         self.url = url.rstrip("/")
         self.http = httpx.AsyncClient(
-            base_url=self.url, headers={"Authorization": f"Bearer {api_key}"}, timeout=TIMEOUT
+            base_url=self.url, headers={"Authorization": f"Bearer {api_key}"}, timeout=TIMEOUT, transport=transport
         )
 
     async def __aenter__(self) -> Self:

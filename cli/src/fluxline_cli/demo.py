@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.table import Table
+from rich.markup import escape
 
 from fluxline_cli.client import Client, Json, wait_until_ended
 from fluxline_cli.console import console, run
@@ -96,12 +96,14 @@ def _print_results(state: StackState, training: Json, image: Path, weights: Path
     hub = (training.get("result") or {}).get("huggingface")
     if not hub:
         raise Usage("the training has completed, but its model was not published: see `fluxline debug`")
-    table = Table(box=None, show_header=False, padding=(0, 1))
-    table.add_row("[bold]model[/]", hub["url"])
-    table.add_row("[bold]commit[/]", hub["commit"])
-    table.add_row("[bold]weights[/]", str(weights))
-    table.add_row("[bold]image[/]", str(image))
-    table.add_row("[bold]look again[/]", f"fluxline up --home {state.home}")
-    table.add_row("[bold]then[/]", f"FLUXLINE_HOME={state.home} fluxline debug {training['id']}")
+    results = {
+        "model": hub["url"],
+        "commit": hub["commit"],
+        "weights": weights,
+        "image": image,
+        "look again": f"fluxline up --ports auto --home {state.home}",
+        "and then": f"FLUXLINE_HOME={state.home} fluxline debug {training['id']}",
+    }
     console.print("[bold green]✓[/] photos in, a published model and an image out", highlight=False)
-    console.print(table, soft_wrap=True)
+    for name, value in results.items():
+        console.print(f"  [bold]{name:<11}[/]{escape(str(value))}", highlight=False, soft_wrap=True)

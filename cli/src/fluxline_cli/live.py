@@ -31,7 +31,8 @@ async def follow(client: Client, training_id: str, *, after: str = "") -> AsyncI
     while True:
         try:
             async for name, event_id, data in _stream(client, training_id, last):
-                last = event_id or last
+                if name != "snapshot" or not last:
+                    last = event_id or last  # a snapshot of a reconnection comes before what was missed
                 if name != "end":
                     yield LiveEvent(name, data)
         except (httpx.TransportError, SSEError):

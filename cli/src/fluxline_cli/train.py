@@ -1,5 +1,6 @@
 """`fluxline train`: photos in, a training out, watched to its end."""
 
+import sys
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,6 +13,8 @@ from fluxline_cli.console import console, print_json, run
 from fluxline_cli.errors import TrainingFailed, Usage
 from fluxline_cli.job import watch
 from fluxline_cli.photos import Verdict, find, upload, usable
+
+LICENSE_URL = "https://huggingface.co/black-forest-labs/FLUX.1-dev/blob/main/LICENSE.md"
 
 
 def train(
@@ -29,10 +32,16 @@ def train(
 ) -> None:
     """Train a LoRA on photos and publish it."""
     if publish and not accept_license:
-        raise typer.BadParameter("publishing needs --accept-license (or use --no-publish)")
+        accept_license = _ask_for_license()
     options = {"enabled": publish, "private": not public, "accept_license": accept_license}
     body = {"name": name, "trigger_word": trigger_word, "steps": steps, "publish": options}
     run(_train(photos, body, follow=follow, as_json=as_json))
+
+
+def _ask_for_license() -> bool:
+    if not (console.is_terminal and sys.stdin.isatty()):
+        raise typer.BadParameter("publishing needs --accept-license, or --no-publish")
+    return typer.confirm(f"Published models carry the licence of FLUX.1-dev ({LICENSE_URL}). Accept it?", abort=True)
 
 
 async def _train(paths: list[Path], body: Json, *, follow: bool, as_json: bool) -> None:

@@ -19,7 +19,7 @@ _SENTENCES = {
     "training.progressed": "Training at {percent} %, step {step} of {steps}, loss {loss}",
     "training.succeeded": "Training succeeded, the weights are in storage",
     "model.progressed": "Uploaded {done_bytes} of {total_bytes} bytes",
-    "model.published": "Model ready",
+    "model.published": "Model published to {hub}",
     "training.canceled": "Training canceled",
     "training.cancel_requested": "Cancelation requested",
     "training.retry_requested": "Retry requested from {from_stage}",
@@ -45,6 +45,7 @@ def line_of_event(event: Mapping[str, Any]) -> str:
     kind = str(event["type"])
     facts = {**(event.get("data") or {})}
     facts |= {name: event[name] for name in ("stage", "attempt", "duration_ms") if event.get(name) is not None}
+    facts["hub"] = (facts.get("huggingface") or {}).get("url", "our storage only")
     message = _SENTENCES.get(kind, kind).format_map(_Facts(facts))
     fields = {"stage": event.get("stage"), "message": message}
     level = level_of(kind)

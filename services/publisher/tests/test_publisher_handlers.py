@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+import pytest
 from nats.js import JetStreamContext
 
 from fluxline.contracts.errors import ErrorCategory, Stage
@@ -29,6 +30,9 @@ from servers import NatsServer
 from streams import events_of
 
 from .conftest import SandboxHub, trained
+
+# the client itself uploads through a deprecated argument of its HTTP library
+pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")
 
 FAST = RetryPolicy(attempts=3, base_s=0.05, jitter=0)
 

@@ -98,5 +98,5 @@ def test_the_tail_is_short_plain_and_without_secrets() -> None:
 )
 def test_only_what_goes_on_is_news(seen: Progress, news: bool) -> None:
     event = requested()
-    job = Job(event.training_id, JobState.TRAINING, event, percent=30.0, step=300, phase="training")  # type: ignore[arg-type]
+    job = Job(event.training_id, JobState.TRAINING, event, percent=30.0, step=300, phase="training")
     assert is_news(seen, job) is news

@@ -111,15 +111,12 @@ async def test_a_server_that_is_not_there_is_no_doubt(bench: Bench) -> None:
 
 
 @pytest.mark.parametrize("body", [[], {"id": 7}, {"id": "../x", "status": "starting"}, {"id": "x", "status": "odd"}])
-async def test_an_answer_that_is_no_training_is_refused(bench: Bench, stand: Stand, body: Any) -> None:
-    def answer(request: httpx.Request) -> httpx.Response:
-        return httpx.Response(200, json=body)
-
+async def test_an_answer_that_is_no_training_is_refused(bench: Bench, body: Any) -> None:
     api = bench.api()
-    async with httpx.AsyncClient(base_url=BASE, transport=httpx.MockTransport(answer)) as http:
-        api._client._Client__async_client = http
-        with pytest.raises(AnswerUnreadable) as refused:
-            await api.get("x")
+    transport = httpx.MockTransport(lambda _: httpx.Response(200, json=body))
+    api._client._client_kwargs["mounts"] = {"all://": transport}  # the client opens with the first call
+    with pytest.raises(AnswerUnreadable) as refused:
+        await api.get("x")
     assert refused.value.ambiguous
 
 

@@ -1,7 +1,8 @@
 """One bill per training, whatever happens around the one paid call."""
 
 import asyncio
-from collections.abc import AsyncIterator
+import random
+from collections.abc import AsyncIterator, Awaitable
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -22,6 +23,7 @@ from fluxline_trainer.submission import destination_name
 
 from .bench import MINUTE, Bench
 
+JOBS = 20
 DOUBTS: list[tuple[str, dict[str, Any]]] = [
     ("drop_request", {}),
     ("drop_answer", {}),
@@ -306,3 +308,33 @@ async def test_the_request_tags_the_run_and_holds_no_secret(bench: Bench) -> Non
 
 def test_the_destination_follows_from_the_training_id() -> None:
     assert destination_name(UUID("0198c2f0-1111-7000-8000-000000000000")) == "fluxline-0198c2f01111"
+
+
+async def test_many_jobs_under_random_faults_are_one_training_each(bench: Bench) -> None:
+    """Two replicas, crashes at the paid call, and a provider that misbehaves; the seed is in the message."""
+    seed = random.randrange(2**32)
+    chance = random.Random(seed)
+    training_ids = [await bench.job() for _ in range(JOBS)]
+    for _ in range(JOBS):
+        kind, details = chance.choice(DOUBTS[:-1])
+        operation = chance.choice(["trainings.create", "trainings.get", "trainings.list", "models.create"])
+        bench.stand.fault(operation, kind, after=chance.randrange(JOBS), **details)
+    api = bench.api()
+    engines = [bench.engine(settle_s=1.5), bench.engine(Dying(api, after=True)), bench.engine(Dying(api, after=False))]
+
+    async def live(training_id: UUID) -> JobState:
+        for after in range(3):
+            with suppress(Crash):
+                await engines[(after + chance.randrange(2)) % 3].advance(training_id)
+        return await bench.drive(engines[0], training_id)
+
+    slots = asyncio.Semaphore(5)
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(bounded(slots, live(training_id))) for training_id in training_ids]
+    assert [task.result() for task in tasks] == [JobState.SUCCEEDED] * JOBS, f"seed {seed}"
+    assert bench.stand.trainings() == len(await bench.told_of(TrainingStarted)) == JOBS, f"seed {seed}"
+
+
+async def bounded(slots: asyncio.Semaphore, work: Awaitable[JobState]) -> JobState:
+    async with slots:
+        return await work

@@ -7,7 +7,6 @@ for all of it, because importing the migration tool is the slow part.
 import asyncio
 import os
 import time
-from importlib.util import find_spec
 from urllib.parse import urlsplit
 
 import asyncpg
@@ -33,10 +32,7 @@ async def prepare(superuser_url: str, role_urls: dict[str, str]) -> None:
         await server.close()
     await _ensure_schemas(superuser_url.rsplit("/", 1)[0] + f"/{DATABASE}", list(role_urls))
     for role, url in role_urls.items():
-        if find_spec(f"fluxline_{role}.migrations") and hasattr(
-            __import__(f"fluxline_{role}.migrations").migrations, "SCHEMA"
-        ):
-            await migrate(url, f"fluxline_{role}")
+        await migrate(url, f"fluxline_{role}")
 
 
 async def _connect(url: str) -> asyncpg.Connection:

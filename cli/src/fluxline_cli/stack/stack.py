@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
@@ -21,9 +20,9 @@ from fluxline_cli.stack.state import HomeLock, ProgramState, StackState
 from fluxline_cli.stack.supervisor import Supervisor
 from fluxline_cli.stack.topology import (
     PORT_NAMES,
+    STATEFUL,
     STATELESS,
     STOP_WAVES,
-    built,
     one_shot,
     sandbox_program,
     service_program,
@@ -33,10 +32,7 @@ OWNER = "local"
 
 
 class Stack:
-    """A stack on one home, of which there is one at a time. Leaving the block stops every process.
-
-    `on_change` is called whenever a process was started or became ready.
-    """
+    """A stack on one home, of which there is one at a time. Leaving the block stops every process."""
 
     def __init__(
         self,
@@ -44,15 +40,12 @@ class Stack:
         *,
         auto_ports: bool = False,
         sandbox: bool | None = None,
-        on_change: Callable[[], None] = lambda: None,
     ) -> None:
         self.layout = layout
         self.providers = provider_choice.choose(os.environ, sandbox=sandbox)
         self.state: StackState | None = None
         self.supervisor = Supervisor(layout.log, self._changed)
         self._auto_ports = auto_ports
-        self._on_change = on_change
-        self._environments: Environments
 
     async def __aenter__(self) -> Self:
         self.layout.home.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -101,10 +94,10 @@ class Stack:
         if not prepared:
             await self._run("preparation", "fluxline_cli.stack.prepare", environments.preparation())
             mark_prepared(self.layout, environments.credentials)
-        await asyncio.gather(started, self._start_services([name for name in built() if name not in STATELESS]))
+        await asyncio.gather(started, self._start_services(STATEFUL))
 
-    async def _start_services(self, names: list[str] | tuple[str, ...]) -> None:
-        programs = [service_program(name, self._environments) for name in names if name in built()]
+    async def _start_services(self, names: tuple[str, ...]) -> None:
+        programs = [service_program(name, self._environments) for name in names]
         await asyncio.gather(*(self.supervisor.start_and_wait(program) for program in programs))
 
     async def _run(self, name: str, module: str, env: dict[str, str]) -> None:
@@ -146,4 +139,3 @@ class Stack:
         if self.state is not None:
             self.state = self._describe()
             self.state.write(self.layout.state_file)
-        self._on_change()

@@ -1,7 +1,5 @@
 """Which programs make up the stack, each with its command, environment and health address."""
 
-from importlib.util import find_spec
-
 from fluxline_cli.stack.credentials import ROLES
 from fluxline_cli.stack.environment import Environments
 from fluxline_cli.stack.ports import Ports
@@ -10,6 +8,7 @@ from fluxline_cli.stack.program import Program, answers, python_module
 SERVICES = ("gateway", "zipper", "trainer", "publisher", "generator", "collector")
 PORT_NAMES = ["nats", "nats_monitor", "postgres", "sandbox", *SERVICES]
 STATELESS = tuple(name for name in SERVICES if name not in ROLES)
+STATEFUL = tuple(name for name in SERVICES if name in ROLES)
 STOP_WAVES = (set(SERVICES), {"sandbox"})
 """Who is stopped first; the servers that they need go last."""
 
@@ -32,11 +31,6 @@ def one_shot(name: str, module: str, env: dict[str, str], *arguments: str) -> Pr
 def _serving(name: str, package: str, env: dict[str, str], ports: Ports, health: str) -> Program:
     url = ports.url(name) + health
     return Program(name, python_module(package), env, answers(url), url)
-
-
-def built() -> tuple[str, ...]:
-    """The services whose packages are there."""
-    return tuple(name for name in SERVICES if find_spec(f"fluxline_{name}") and find_spec(f"fluxline_{name}.__main__"))
 
 
 def program_names(*, sandbox: bool) -> list[str]:

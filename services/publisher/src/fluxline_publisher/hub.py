@@ -13,7 +13,7 @@ import httpx2
 from huggingface_hub import CommitOperationAdd, HfApi, constants, set_client_factory
 from huggingface_hub.errors import RepositoryNotFoundError
 from huggingface_hub.hf_api import GitCommitInfo, ModelInfo
-from huggingface_hub.utils import disable_progress_bars
+from huggingface_hub.utils.tqdm import disable_progress_bars
 
 from fluxline.contracts.job import HubPublication
 from fluxline_publisher.card import WEIGHTS_NAME

@@ -40,7 +40,9 @@ def hub_errors(doing: str) -> Iterator[None]:
         raise
     except (HfHubHTTPError, httpx2.HTTPError) as error:
         raise _translated(error, doing) from error
-    except RuntimeError as error:  # an upload's thread failed: the client wraps what happened
+    except RuntimeError as error:  # an upload failed: the client wraps what happened
+        if isinstance(error.__cause__, FluxlineError):
+            raise error.__cause__ from error
         if not isinstance(error.__cause__, (HfHubHTTPError, httpx2.HTTPError)):
             raise
         raise _translated(error.__cause__, doing) from error
