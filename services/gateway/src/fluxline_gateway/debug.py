@@ -7,6 +7,7 @@ from uuid import UUID
 import httpx
 from fastapi import APIRouter
 from fastapi.responses import StreamingResponse
+from pydantic import TypeAdapter, ValidationError
 
 from fluxline.contracts.errors import ErrorCategory
 from fluxline_gateway.deps import Deps, Gateway, Owner
@@ -14,6 +15,7 @@ from fluxline_gateway.errors import ApiError
 from fluxline_gateway.trainings import find_training
 
 router = APIRouter(prefix="/v1/trainings/{training_id}/debug", tags=["debug"])
+_SUMMARY: TypeAdapter[dict[str, Any]] = TypeAdapter(dict[str, Any])
 
 
 @router.get("", operation_id="get_training_debug")
@@ -22,11 +24,11 @@ async def get_debug(training_id: UUID, gateway: Deps, owner: Owner) -> dict[str,
     await find_training(gateway, owner.owner, training_id)
     answer = await _ask(gateway, training_id, "summary")
     try:
-        await answer.aread()
+        return _SUMMARY.validate_json(await answer.aread())
+    except (httpx.HTTPError, ValidationError) as error:
+        raise _unavailable() from error
     finally:
         await answer.aclose()
-    summary: dict[str, Any] = answer.json()
-    return summary
 
 
 @router.get("/export", operation_id="export_training_debug", response_class=StreamingResponse)

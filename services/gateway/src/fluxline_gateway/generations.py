@@ -2,6 +2,7 @@
 
 import json
 from datetime import datetime
+from functools import partial
 from typing import Any, Literal
 from uuid import UUID, uuid4
 
@@ -14,15 +15,18 @@ from fluxline.contracts.errors import ErrorCategory
 from fluxline.contracts.events import GenerationParameters, GenerationRequested
 from fluxline.contracts.job import Cost
 from fluxline.postgres.outbox import enqueue
+from fluxline.postgres.pool import Connection
 from fluxline_gateway.deps import Deps, Gateway, Owner
 from fluxline_gateway.errors import NotFound
-from fluxline_gateway.idempotency import IdempotencyKey, claim
+from fluxline_gateway.idempotency import Created, IdempotencyKey, create_once
 from fluxline_gateway.models import find_model
 
 router = APIRouter(tags=["generations"])
 
 IMAGE_URL_EXPIRES_S = 3600
-_ADD = "INSERT INTO generations (id, owner, model_id, status, parameters) VALUES ($1, $2, $3, 'requested', $4)"
+_ADD = """
+INSERT INTO generations (id, owner, model_id, status, parameters) VALUES ($1, $2, $3, 'requested', $4) RETURNING *
+"""
 _FIND = "SELECT * FROM generations WHERE owner = $1 AND id = $2"
 
 
@@ -69,61 +73,52 @@ class GenerationOut(BaseModel):
     updated_at: datetime
 
 
-@router.post("/v1/models/{model_id}/generations", status_code=202, operation_id="generate_with_model")
+@router.post(
+    "/v1/models/{model_id}/generations",
+    status_code=202,
+    operation_id="generate_with_model",
+    response_model=GenerationOut,
+)
 async def generate_with_model(
     request: Request,
-    response: Response,
     model_id: UUID,
     body: GenerationIn,
     gateway: Deps,
     owner: Owner,
     idempotency_key: IdempotencyKey = None,
-) -> GenerationOut:
+) -> Response:
     """Ask for images with a trained LoRA."""
     model = await find_model(gateway, owner.owner, model_id)
-    return await _request(request, response, gateway, owner.owner, body, idempotency_key, model)
+    make = partial(_request_generation, gateway, owner.owner, body, model)
+    return await create_once(gateway.database, owner.owner, idempotency_key, request, body, make)
 
 
-@router.post("/v1/generations", status_code=202, operation_id="generate_with_base_model")
+@router.post("/v1/generations", status_code=202, operation_id="generate_with_base_model", response_model=GenerationOut)
 async def generate_with_base_model(
-    request: Request,
-    response: Response,
-    body: GenerationIn,
-    gateway: Deps,
-    owner: Owner,
-    idempotency_key: IdempotencyKey = None,
-) -> GenerationOut:
+    request: Request, body: GenerationIn, gateway: Deps, owner: Owner, idempotency_key: IdempotencyKey = None
+) -> Response:
     """Ask for images with the base model."""
-    return await _request(request, response, gateway, owner.owner, body, idempotency_key, None)
+    make = partial(_request_generation, gateway, owner.owner, body, None)
+    return await create_once(gateway.database, owner.owner, idempotency_key, request, body, make)
 
 
 @router.get("/v1/generations/{generation_id}", operation_id="get_generation")
 async def get_generation(generation_id: UUID, gateway: Deps, owner: Owner) -> GenerationOut:
     """One generation."""
-    return await _generation(gateway, owner.owner, generation_id)
+    row = await gateway.database.pool.fetchrow(_FIND, owner.owner, generation_id)
+    if row is None:
+        raise NotFound("Generation")
+    return _generation_out(gateway, row)
 
 
-async def _request(
-    request: Request,
-    response: Response,
-    gateway: Gateway,
-    owner: str,
-    body: GenerationIn,
-    key: str | None,
-    model: asyncpg.Record | None,
-) -> GenerationOut:
+async def _request_generation(
+    gateway: Gateway, owner: str, body: GenerationIn, model: asyncpg.Record | None, connection: Connection
+) -> Created:
     generation_id = uuid4()
-    async with gateway.database.transaction() as connection:
-        earlier = await claim(connection, owner, key, request.url.path, body, generation_id)
-        if earlier is None:
-            model_id = model["id"] if model else None
-            await connection.execute(_ADD, generation_id, owner, model_id, body.model_dump_json())
-            await enqueue(connection, "gateway", _event(generation_id, owner, body, model))
-        else:
-            generation_id = earlier
-            response.headers["Idempotent-Replayed"] = "true"
-    response.headers["Location"] = f"/v1/generations/{generation_id}"
-    return await _generation(gateway, owner, generation_id)
+    model_id = model["id"] if model else None
+    [row] = await connection.fetch(_ADD, generation_id, owner, model_id, body.model_dump_json())
+    await enqueue(connection, "gateway", _event(generation_id, owner, body, model))
+    return Created(f"/v1/generations/{generation_id}", _generation_out(gateway, row).model_dump_json())
 
 
 def _event(generation_id: UUID, owner: str, body: GenerationIn, model: asyncpg.Record | None) -> GenerationRequested:
@@ -136,10 +131,7 @@ def _event(generation_id: UUID, owner: str, body: GenerationIn, model: asyncpg.R
     )
 
 
-async def _generation(gateway: Gateway, owner: str, generation_id: UUID) -> GenerationOut:
-    row = await gateway.database.pool.fetchrow(_FIND, owner, generation_id)
-    if row is None:
-        raise NotFound("Generation")
+def _generation_out(gateway: Gateway, row: asyncpg.Record) -> GenerationOut:
     outcome = json.loads(row["outcome"])
     keys = outcome.get("image_keys", [])
     return GenerationOut(

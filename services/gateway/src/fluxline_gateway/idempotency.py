@@ -1,48 +1,88 @@
 """`Idempotency-Key` on calls that create: one key, one thing, however often and however parallel it is sent."""
 
 import hashlib
-from typing import Annotated
-from uuid import UUID
+from collections.abc import Awaitable, Callable
+from typing import Annotated, NamedTuple
 
-from fastapi import Header
+import asyncpg
+from fastapi import Header, Request, Response
 from pydantic import BaseModel
 
 from fluxline.contracts.errors import ErrorCategory
-from fluxline.postgres.pool import Connection
+from fluxline.postgres.pool import Connection, Database
 from fluxline_gateway.errors import ApiError
 
 IdempotencyKey = Annotated[
     str | None,
     Header(min_length=1, max_length=255, description="a text unique to this request; sending it again changes nothing"),
 ]
+WAIT_S = 5.0
+"""How long a request waits for a parallel one with the same key."""
 
 _CLAIM = """
-INSERT INTO idempotency_keys (owner, key, request_sha256, resource_id) VALUES ($1, $2, $3, $4)
-ON CONFLICT DO NOTHING RETURNING true
+INSERT INTO idempotency_keys (owner, key, request_sha256) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING RETURNING true
 """
-_FIND = "SELECT request_sha256, resource_id FROM idempotency_keys WHERE owner = $1 AND key = $2"
+_FIND = "SELECT request_sha256, location, answer FROM idempotency_keys WHERE owner = $1 AND key = $2"
+_REMEMBER = "UPDATE idempotency_keys SET location = $3, answer = $4 WHERE owner = $1 AND key = $2"
 
 
-async def claim(
-    connection: Connection, owner: str, key: str | None, path: str, body: BaseModel, new_id: UUID
-) -> UUID | None:
-    """None when the request is new and `new_id` may be made; otherwise the id that the first request made.
+class Created(NamedTuple):
+    """What a request has made: where it is, and how it looked then, as JSON."""
 
-    To be called first in the transaction that makes the thing: a parallel request with the same key waits for its end.
-    Raises `ApiError` 422 when the key came with another request before.
+    location: str
+    answer: str
+
+
+async def create_once(
+    database: Database,
+    owner: str,
+    key: str | None,
+    request: Request,
+    body: BaseModel,
+    make: Callable[[Connection], Awaitable[Created]],
+) -> Response:
+    """The 202 answer of `make`, which runs in one transaction with the key's record; the stored one when repeated.
+
+    What `make` raises leaves the key unused. Raises `ApiError` 422 when the key came with another request before,
+    409 when that request is still at work after `WAIT_S`.
     """
-    if key is None:
-        return None
-    request_sha256 = hashlib.sha256(f"{path}\n{body.model_dump_json()}".encode()).digest()
-    if await connection.fetchval(_CLAIM, owner, key, request_sha256, new_id):
-        return None
-    known = await connection.fetchrow(_FIND, owner, key)
-    if known is None or bytes(known["request_sha256"]) != request_sha256:
+    async with database.transaction() as connection:
+        if key is None:
+            return _response(await make(connection))
+        request_sha256 = hashlib.sha256(f"{request.url.path}\n{body.model_dump_json()}".encode()).digest()
+        if not await _claim(connection, owner, key, request_sha256):
+            return _response(await _repeated(connection, owner, key, request_sha256), repeated=True)
+        created = await make(connection)
+        await connection.execute(_REMEMBER, owner, key, *created)
+    return _response(created)
+
+
+async def _claim(connection: Connection, owner: str, key: str, request_sha256: bytes) -> bool:
+    """False when the key is taken; a parallel transaction that holds it is waited for."""
+    try:
+        return await connection.fetchval(_CLAIM, owner, key, request_sha256, timeout=WAIT_S) is not None
+    except TimeoutError:
+        raise ApiError(
+            409,
+            "Request in flight",
+            category=ErrorCategory.VALIDATION,
+            hint="The first request with this Idempotency-Key is still at work: send it again in a moment.",
+            headers={"Retry-After": "1"},
+        ) from None
+
+
+async def _repeated(connection: Connection, owner: str, key: str, request_sha256: bytes) -> Created:
+    row: asyncpg.Record | None = await connection.fetchrow(_FIND, owner, key)
+    if row is None or row["request_sha256"] != request_sha256:
         raise ApiError(
             422,
             "Idempotency key used before",
             category=ErrorCategory.VALIDATION,
             hint="Use a new Idempotency-Key for a new request; repeat a request with exactly the same body.",
         )
-    found: UUID = known["resource_id"]
-    return found
+    return Created(row["location"], row["answer"])
+
+
+def _response(created: Created, *, repeated: bool = False) -> Response:
+    headers = {"Location": created.location} | ({"Idempotent-Replayed": "true"} if repeated else {})
+    return Response(created.answer, 202, headers, media_type="application/json")

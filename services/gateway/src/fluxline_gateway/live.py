@@ -3,13 +3,14 @@
 import asyncio
 from collections import defaultdict, deque
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import NamedTuple
 from uuid import UUID
 
 import nats.errors
 import nats.js.errors
 from nats.aio.msg import Msg
+from nats.js import JetStreamContext
 from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 
 from fluxline.contracts.catalog import EVENTS_STREAM
@@ -17,14 +18,16 @@ from fluxline.runtime.bus import Bus
 from fluxline.runtime.envelope import read_event
 from fluxline.runtime.errors import BrokerUnavailable, Unreadable
 from fluxline.runtime.logs import get_logger
-from fluxline_gateway.history import event_out, sse
+from fluxline_gateway.history import event_message, event_out, is_of_training
 
 RING = 5_000
 """How many events of the recent past are kept, to bridge what is published but not yet projected."""
 QUEUE = 1_000
 BATCH = 500
-FETCH_TIMEOUT_S = 5.0
+FETCH_TIMEOUT_S = 2.0
 RETRY_S = 0.5
+IDLE_CONSUMER_S = 60.0
+_OUTAGE = (BrokerUnavailable, nats.errors.Error, nats.js.errors.Error, TimeoutError, OSError)
 
 log = get_logger(__name__)
 
@@ -39,11 +42,15 @@ class LiveEvent(NamedTuple):
 
 
 class Subscriber:
-    """One open page. `lagging` is set once its queue has overflowed: it must reconnect and replay."""
+    """One open page. `recent` and its queue hold together all that the hub told and tells of the training."""
 
-    def __init__(self) -> None:
-        self.queue: asyncio.Queue[LiveEvent] = asyncio.Queue(QUEUE)
+    def __init__(self, recent: list[LiveEvent], told: int | None, queue_size: int) -> None:
+        self.recent = recent
+        """The training's events of the recent past, all up to the sequence `told` (None: the hub knows none yet)."""
+        self.told = told
         self.lagging = False
+        """Set once the queue has overflowed: the page must reconnect and replay."""
+        self.queue: asyncio.Queue[LiveEvent] = asyncio.Queue(queue_size)
 
     def offer(self, event: LiveEvent) -> None:
         """Queue the event, unless the page is too slow."""
@@ -52,23 +59,41 @@ class Subscriber:
         except asyncio.QueueFull:
             self.lagging = True
 
+    async def next(self, timeout_s: float) -> LiveEvent | None:
+        """The next event after those of `recent`; None when none comes in time."""
+        try:
+            async with asyncio.timeout(timeout_s):
+                return await self.queue.get()
+        except TimeoutError:
+            return None
+
 
 class LiveHub:
-    """Reads the stream once and tells everybody who asked for a training."""
+    """Reads the stream once and tells everybody who asked for a training.
 
-    def __init__(self, bus: Bus) -> None:
+    `heartbeat_s` and `linger_s` are for who writes streams: how often a silent one says that it lives, and how long
+    it stays open after the training's end, for the stage events that follow it.
+    """
+
+    def __init__(self, bus: Bus, *, heartbeat_s: float = 15.0, linger_s: float = 1.0, queue_size: int = QUEUE) -> None:
         self.bus = bus
+        self.heartbeat_s = heartbeat_s
+        self.linger_s = linger_s
+        self.queue_size = queue_size
         self._ring: deque[LiveEvent] = deque(maxlen=RING)
         self._subscribers: dict[UUID, set[Subscriber]] = defaultdict(set)
-        self._next = 0
+        self._next: int | None = None
+
+    @property
+    def open_streams(self) -> int:
+        """How many pages are open."""
+        return sum(map(len, self._subscribers.values()))
 
     @contextmanager
     def subscribe(self, training_id: UUID) -> Iterator[Subscriber]:
-        """Events of the training from the recent past on, the past ones first; leaving frees everything."""
-        subscriber = Subscriber()
-        for event in self._ring:
-            if event.training_id == training_id:
-                subscriber.offer(event)
+        """Watch a training, without a gap between the recent past and the queue; leaving frees everything."""
+        recent = [event for event in self._ring if event.training_id == training_id]
+        subscriber = Subscriber(recent, self._next - 1 if self._next else None, self.queue_size)
         self._subscribers[training_id].add(subscriber)
         try:
             yield subscriber
@@ -81,25 +106,32 @@ class LiveHub:
         """Read until the bus stops; after an outage, go on where it ended."""
         while not self.bus.stopping:
             try:
-                await self._read()
-            except (BrokerUnavailable, nats.errors.Error, nats.js.errors.Error, TimeoutError, OSError) as error:
+                await self._read(self.bus.jetstream)
+            except _OUTAGE as error:
                 log.debug("live.waiting", error=type(error).__name__)
                 await asyncio.sleep(RETRY_S)
 
-    async def _read(self) -> None:
-        jetstream = self.bus.jetstream
+    async def _read(self, jetstream: JetStreamContext) -> None:
         last = (await jetstream.stream_info(EVENTS_STREAM.name)).state.last_seq
-        if self._next == 0 or self._next > last + 1:
+        if self._next is None or self._next > last + 1:  # the first time, or the stream was made anew
             self._ring.clear()
             self._next = max(1, last - RING)
         config = ConsumerConfig(
             deliver_policy=DeliverPolicy.BY_START_SEQUENCE,
             opt_start_seq=self._next,
             ack_policy=AckPolicy.NONE,
-            inactive_threshold=60.0,
+            inactive_threshold=IDLE_CONSUMER_S,
             mem_storage=True,
         )
         subscription = await jetstream.pull_subscribe(">", stream=EVENTS_STREAM.name, config=config)
+        try:
+            await self._read_from(subscription)
+        finally:
+            with suppress(*_OUTAGE):
+                await subscription.unsubscribe()
+
+    async def _read_from(self, subscription: JetStreamContext.PullSubscription) -> None:
+        """Tell what comes, until the consumer is gone (after a restart of the server it is)."""
         while not self.bus.stopping:
             try:
                 messages = await subscription.fetch(BATCH, timeout=FETCH_TIMEOUT_S)
@@ -116,10 +148,9 @@ class LiveHub:
             event = read_event(message.subject, message.data)
         except Unreadable:
             return
-        if event.training_id is None or getattr(event, "generation_id", None):
+        if event.training_id is None or not is_of_training(event):
             return
-        encoded = sse(sequence, event.subject, event_out(event, sequence).model_dump_json())
-        live = LiveEvent(sequence, event.subject, event.training_id, encoded)
+        live = LiveEvent(sequence, event.subject, event.training_id, event_message(event_out(event, sequence)))
         self._ring.append(live)
         for subscriber in self._subscribers.get(event.training_id, ()):
             subscriber.offer(live)

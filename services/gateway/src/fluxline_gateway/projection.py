@@ -1,9 +1,14 @@
-"""The projection: events onto rows, in one transaction a batch. The only writer of a training's state."""
+"""The projection: events onto rows, in one transaction a batch. The only writer of a training's state.
+
+A training's event has its effect when its row in `training_events` is new, so deliveries may repeat and overlap.
+"""
 
 import json
 from collections import defaultdict
 from collections.abc import Iterable
 from uuid import UUID
+
+import asyncpg
 
 from fluxline.contracts import events as e
 from fluxline.contracts.event import Event
@@ -11,7 +16,7 @@ from fluxline.postgres.pool import Connection, Database
 from fluxline.runtime.envelope import Received, read_event
 from fluxline.runtime.errors import Unreadable
 from fluxline.runtime.logs import get_logger
-from fluxline_gateway.history import event_out
+from fluxline_gateway.history import event_out, is_of_training
 from fluxline_gateway.state import TrainingState, apply
 
 _LOCK = "SELECT id, state FROM trainings WHERE id = ANY($1::uuid[]) ORDER BY id FOR UPDATE"
@@ -19,17 +24,22 @@ _SAVE = "UPDATE trainings SET state = $2, status = $3, updated_at = now() WHERE 
 _APPEND = """
 INSERT INTO training_events
     (event_id, training_id, sequence, type, occurred_at, stage, category, attempt, duration_ms, data)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) ON CONFLICT (event_id) DO NOTHING
+SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::bigint[], $4::text[], $5::timestamptz[], $6::text[], $7::text[],
+    $8::bigint[], $9::bigint[], $10::json[])
+ON CONFLICT (event_id) DO NOTHING RETURNING event_id
 """
 _ADD_MODEL = """
 INSERT INTO models (id, training_id, owner, name, trigger_word, base_model, weights_key, sha256, size_bytes,
     provider, provider_version, huggingface, created_at)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) ON CONFLICT DO NOTHING
 """
-_SAVE_GENERATION = """
-UPDATE generations SET status = $2, outcome = $3, sequence = $4, updated_at = now()
-WHERE id = $1 AND sequence < $4 AND status NOT IN ('succeeded', 'failed', 'canceled')
+_RUN_GENERATION = "UPDATE generations SET status = 'running', updated_at = now() WHERE id = $1 AND status = 'requested'"
+_END_GENERATION = """
+UPDATE generations SET status = $2, outcome = $3, updated_at = now()
+WHERE id = $1 AND status IN ('requested', 'running')
 """
+_REFUSED = (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError, ValueError)
+"""What PostgreSQL, or its client (a ValueError), says to a value that no column holds."""
 
 Sequenced = tuple[int, Event]
 log = get_logger(__name__)
@@ -42,26 +52,28 @@ class Projection:
         self.database = database
 
     async def handle(self, batch: list[Received]) -> None:
-        """Apply a batch, all or nothing. What cannot be read is left to the collector, which keeps it."""
+        """Apply a batch, all or nothing. What cannot be read or stored is left to the collector, which keeps it."""
         known = sorted(_readable(batch), key=lambda pair: pair[0])
+        try:
+            await self._apply(known)
+        except _REFUSED:
+            for pair in known:
+                await self._apply_alone(pair)
+
+    async def _apply_alone(self, pair: Sequenced) -> None:
+        """One event that must not hold up the others."""
+        try:
+            await self._apply([pair])
+        except _REFUSED as error:
+            log.error("event.refused", subject=pair[1].subject, sequence=pair[0], error=type(error).__name__)
+
+    async def _apply(self, known: list[Sequenced]) -> None:
         async with self.database.transaction() as connection:
-            await self._project_trainings(connection, known)
-            for sequence, event in known:
-                await _append(connection, sequence, event)
+            await _project_trainings(connection, [pair for pair in known if is_of_training(pair[1])])
+            for _, event in known:
                 if isinstance(event, e.ModelPublished):
                     await _add_model(connection, event)
-                await _project_generation(connection, sequence, event)
-
-    async def _project_trainings(self, connection: Connection, known: Iterable[Sequenced]) -> None:
-        by_training: dict[UUID, list[Sequenced]] = defaultdict(list)
-        for sequence, event in known:
-            if event.training_id is not None and not _of_generation(event):
-                by_training[event.training_id].append((sequence, event))
-        for row in await connection.fetch(_LOCK, sorted(by_training)):
-            state = TrainingState.model_validate_json(row["state"])
-            for sequence, event in by_training[row["id"]]:
-                state = apply(state, event, sequence)
-            await connection.execute(_SAVE, row["id"], state.model_dump_json(), state.status)
+                await _project_generation(connection, event)
 
 
 def _readable(batch: Iterable[Received]) -> Iterable[Sequenced]:
@@ -72,16 +84,33 @@ def _readable(batch: Iterable[Received]) -> Iterable[Sequenced]:
             log.warning("event.skipped", subject=message.subject, sequence=message.sequence, reason=error.message)
 
 
-def _of_generation(event: Event) -> bool:
-    return getattr(event, "generation_id", None) is not None
+async def _project_trainings(connection: Connection, known: list[Sequenced]) -> None:
+    """Trainings are locked first and in order of their ids, so that replicas wait for each other, not for ever."""
+    trainings = await connection.fetch(_LOCK, sorted({event.training_id for _, event in known if event.training_id}))
+    by_training: dict[UUID | None, list[Sequenced]] = defaultdict(list)
+    for sequence, event in await _append(connection, known):
+        by_training[event.training_id].append((sequence, event))
+    for row in trainings:
+        if news := by_training[row["id"]]:
+            state = TrainingState.model_validate_json(row["state"])
+            for sequence, event in news:
+                state = apply(state, event, sequence)
+            await connection.execute(_SAVE, row["id"], state.model_dump_json(), state.status)
 
 
-async def _append(connection: Connection, sequence: int, event: Event) -> None:
-    if event.training_id is None or _of_generation(event):
-        return
+async def _append(connection: Connection, known: list[Sequenced]) -> list[Sequenced]:
+    """Add to the history; returns what was new to it."""
+    first = {event.event_id: (sequence, event) for sequence, event in reversed(known)}
+    rows = [_history_row(*first[event_id]) for event_id in sorted(first)]
+    columns = list(zip(*rows, strict=True)) or [()] * 10
+    new = {row["event_id"] for row in await connection.fetch(_APPEND, *columns)}
+    return [pair for event_id, pair in reversed(first.items()) if event_id in new]
+
+
+def _history_row(sequence: int, event: Event) -> tuple[object, ...]:
     out = event_out(event, sequence)
-    columns = (out.type, out.occurred_at, out.stage, out.category, out.attempt, out.duration_ms)
-    await connection.execute(_APPEND, event.event_id, event.training_id, sequence, *columns, json.dumps(out.data))
+    facts = (out.type, out.occurred_at, out.stage, out.category, out.attempt, out.duration_ms)
+    return event.event_id, event.training_id, sequence, *facts, json.dumps(out.data)
 
 
 async def _add_model(connection: Connection, event: e.ModelPublished) -> None:
@@ -91,14 +120,11 @@ async def _add_model(connection: Connection, event: e.ModelPublished) -> None:
     await connection.execute(_ADD_MODEL, event.model_id, event.training_id, *job, *weights, hub, event.occurred_at)
 
 
-async def _project_generation(connection: Connection, sequence: int, event: Event) -> None:
+async def _project_generation(connection: Connection, event: Event) -> None:
     match event:
         case e.StageStarted() if event.generation_id:
-            status, outcome = "running", {}
+            await connection.execute(_RUN_GENERATION, event.generation_id)
         case e.GenerationSucceeded():
-            status, outcome = "succeeded", event.model_dump(mode="json")
+            await connection.execute(_END_GENERATION, event.generation_id, "succeeded", event.model_dump_json())
         case e.GenerationFailed():
-            status, outcome = "failed", event.model_dump(mode="json")
-        case _:
-            return
-    await connection.execute(_SAVE_GENERATION, event.generation_id, status, json.dumps(outcome), sequence)
+            await connection.execute(_END_GENERATION, event.generation_id, "failed", event.model_dump_json())

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 from uuid import UUID
 
 import asyncpg
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, HttpUrl, ValidationInfo, field_validator
 
 from fluxline.contracts import limits
 from fluxline.contracts.errors import ErrorCategory, Stage
@@ -16,7 +16,6 @@ from fluxline.contracts.job import (
     HubPublication,
     ModelName,
     PublishOptions,
-    RepoName,
     Resolution,
     TrainingParameters,
     TriggerWord,
@@ -31,21 +30,22 @@ class PublishIn(PublishOptions):
     """Whether and how to publish. FLUX.1-dev derivatives are non-commercial: publishing needs `accept_license`."""
 
     model_config = ConfigDict(extra="forbid")
-    repo_name: RepoName | None = None
+    accept_license: bool = Field(False, validate_default=True)
 
-    @model_validator(mode="after")
-    def _licence_is_accepted(self) -> "PublishIn":
-        if self.enabled and not self.accept_license:
+    @field_validator("accept_license")
+    @classmethod
+    def _is_accepted(cls, value: bool, info: ValidationInfo) -> bool:
+        if info.data.get("enabled") and not value:
             raise ValueError(
-                "publishing needs accept_license: true (FLUX.1-dev non-commercial licence); or set enabled: false"
+                "must be true to publish (FLUX.1-dev non-commercial licence); or set publish.enabled to false"
             )
-        return self
+        return value
 
 
 class TrainingIn(BaseModel):
-    """What to train: 5 to 20 images that were uploaded before, and how."""
+    """What to train: 5 to 20 images that were uploaded before, and how. Without `publish` the model stays private."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
     name: ModelName
     trigger_word: TriggerWord
@@ -57,16 +57,25 @@ class TrainingIn(BaseModel):
     lora_rank: int = Field(limits.DEFAULT_LORA_RANK, ge=limits.LORA_RANK[0], le=limits.LORA_RANK[1])
     resolution: Resolution = limits.DEFAULT_RESOLUTION
     autocaption: bool = True
-    publish: PublishIn = Field(default_factory=lambda: PublishIn.model_construct(enabled=False))
+    publish: PublishIn = Field(default_factory=lambda: PublishIn(enabled=False))
+    webhook_url: HttpUrl | None = Field(
+        None, description="kept with the training and shown with it; this version sends nothing there yet"
+    )
     metadata: dict[MetadataText, MetadataText] = Field(default_factory=dict, max_length=MAX_METADATA)
 
-    @model_validator(mode="after")
-    def _images_fit(self) -> "TrainingIn":
-        if len(set(self.image_ids)) != len(self.image_ids):
-            raise ValueError("image_ids: every image counts once; remove the repeated ids")
-        if unknown := set(self.captions) - set(self.image_ids):
-            raise ValueError(f"captions: {sorted(map(str, unknown))[0]} is not among image_ids")
-        return self
+    @field_validator("image_ids")
+    @classmethod
+    def _are_distinct(cls, value: list[UUID]) -> list[UUID]:
+        if len(set(value)) != len(value):
+            raise ValueError("must hold every image once: remove the repeated ids")
+        return value
+
+    @field_validator("captions")
+    @classmethod
+    def _are_of_images(cls, value: dict[UUID, str], info: ValidationInfo) -> dict[UUID, str]:
+        if unknown := sorted(map(str, set(value) - set(info.data.get("image_ids", value)))):
+            raise ValueError(f"must be of the training's images: {unknown[0]} is not among image_ids")
+        return value
 
     def parameters(self) -> TrainingParameters:
         """How to train, as events carry it."""
@@ -125,6 +134,7 @@ class TrainingOut(BaseModel):
     parameters: TrainingParameters
     publish: PublishOptions
     image_ids: list[UUID]
+    webhook_url: str | None
     metadata: dict[str, str]
     trace_id: str | None
     created_at: datetime
@@ -153,7 +163,7 @@ def training_out(row: asyncpg.Record) -> TrainingOut:
         result=_result(state),
         parameters=TrainingParameters(**request),
         image_ids=row["image_ids"],
-        **{name: request[name] for name in ("trigger_word", "base_model", "publish", "metadata")},
+        **{name: request[name] for name in ("trigger_word", "base_model", "publish", "webhook_url", "metadata")},
         **{name: row[name] for name in ("trace_id", "created_at", "updated_at")},
     )
 
@@ -181,6 +191,8 @@ def _stage_out(state: TrainingState, stage: Stage) -> StageOut:
     if facts is None:
         return StageOut(stage=stage, status=status, attempts=0, started_at=None, ended_at=None, duration_ms=None)
     ended_at = facts.last_at if status in ("succeeded", "failed") else None
+    if status == "canceled":
+        ended_at = state.canceled_at
     elapsed = int((ended_at - facts.started_at).total_seconds() * 1000) if ended_at else None
     return StageOut(
         stage=stage,

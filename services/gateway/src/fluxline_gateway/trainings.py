@@ -15,17 +15,20 @@ from fluxline.postgres.pool import Connection
 from fluxline.runtime.telemetry import current_trace_id
 from fluxline_gateway.deps import Deps, Gateway, Owner
 from fluxline_gateway.errors import FieldError, InvalidFields, NotFound
-from fluxline_gateway.idempotency import IdempotencyKey, claim
+from fluxline_gateway.idempotency import Created, IdempotencyKey, create_once
 from fluxline_gateway.pages import DEFAULT_LIMIT, Cursor, Limit, Page, decode_cursor, encode_cursor, link_next
 from fluxline_gateway.state import Status, TrainingState
+from fluxline_gateway.streaming import matches
 from fluxline_gateway.training_views import TrainingIn, TrainingOut, training_out
 
 router = APIRouter(prefix="/v1/trainings", tags=["trainings"])
 
+NO_NUL = r"^[^\x00]*$"
+"""PostgreSQL's text holds every character but this."""
 _IMAGES = "SELECT id, storage_key, sha256 FROM images WHERE owner = $1 AND id = ANY($2::uuid[]) FOR SHARE"
 _ADD = """
 INSERT INTO trainings (id, owner, name, status, request, image_ids, state, trace_id)
-VALUES ($1, $2, $3, 'requested', $4, $5, $6, $7)
+VALUES ($1, $2, $3, 'requested', $4, $5, $6, $7) RETURNING *
 """
 _FIND = "SELECT * FROM trainings WHERE owner = $1 AND id = $2"
 _PAGE = """
@@ -38,26 +41,17 @@ ORDER BY created_at DESC, id DESC LIMIT $6
 """
 
 
-@router.post("", status_code=202, operation_id="create_training")
+@router.post("", status_code=202, operation_id="create_training", response_model=TrainingOut)
 async def create_training(
-    request: Request,
-    response: Response,
-    body: TrainingIn,
-    gateway: Deps,
-    owner: Owner,
-    idempotency_key: IdempotencyKey = None,
-) -> TrainingOut:
+    request: Request, body: TrainingIn, gateway: Deps, owner: Owner, idempotency_key: IdempotencyKey = None
+) -> Response:
     """Ask for a training. It is certain once this is answered: row and event are stored together."""
-    training_id = uuid4()
-    async with gateway.database.transaction() as connection:
-        earlier = await claim(connection, owner.owner, idempotency_key, request.url.path, body, training_id)
-        if earlier is None:
-            await _request_training(connection, owner.owner, training_id, body)
-        else:
-            training_id = earlier
-            response.headers["Idempotent-Replayed"] = "true"
-    response.headers["Location"] = f"/v1/trainings/{training_id}"
-    return training_out(await find_training(gateway, owner.owner, training_id))
+
+    async def make(connection: Connection) -> Created:
+        row = await _request_training(connection, owner.owner, body)
+        return Created(f"/v1/trainings/{row['id']}", training_out(row).model_dump_json())
+
+    return await create_once(gateway.database, owner.owner, idempotency_key, request, body, make)
 
 
 @router.get("", operation_id="list_trainings")
@@ -67,7 +61,7 @@ async def list_trainings(
     gateway: Deps,
     owner: Owner,
     status: Status | None = None,
-    q: Annotated[str | None, Query(max_length=100, description="a part of the name")] = None,
+    q: Annotated[str | None, Query(max_length=100, pattern=NO_NUL, description="a part of the name")] = None,
     limit: Limit = DEFAULT_LIMIT,
     cursor: Cursor = None,
 ) -> Page[TrainingOut]:
@@ -87,9 +81,9 @@ async def list_trainings(
 async def get_training(request: Request, training_id: UUID, gateway: Deps, owner: Owner) -> Response:
     """One training, as its events have told so far. Answers 304 when its ETag is the caller's."""
     body = training_out(await find_training(gateway, owner.owner, training_id)).model_dump_json().encode()
-    etag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'
-    headers = {"ETag": etag, "Cache-Control": "private, no-cache"}
-    if request.headers.get("if-none-match") == etag:
+    etag = hashlib.sha256(body).hexdigest()[:32]
+    headers = {"ETag": f'"{etag}"', "Cache-Control": "private, no-cache"}
+    if matches(request.headers.get("if-none-match"), etag):
         return Response(status_code=304, headers=headers)
     return Response(body, headers=headers, media_type="application/json")
 
@@ -102,8 +96,8 @@ async def find_training(gateway: Gateway, owner: str, training_id: UUID) -> asyn
     return row
 
 
-async def _request_training(connection: Connection, owner: str, training_id: UUID, body: TrainingIn) -> None:
-    images = await _image_refs(connection, owner, body)
+async def _request_training(connection: Connection, owner: str, body: TrainingIn) -> asyncpg.Record:
+    training_id, images = uuid4(), await _image_refs(connection, owner, body)
     event = TrainingRequested.first(
         str(training_id),
         training_id=training_id,
@@ -117,8 +111,9 @@ async def _request_training(connection: Connection, owner: str, training_id: UUI
     )
     stored = body.model_dump(mode="json", exclude={"image_ids", "captions", "name"})
     columns = (json.dumps(stored), body.image_ids, TrainingState().model_dump_json(), current_trace_id())
-    await connection.execute(_ADD, training_id, owner, body.name, *columns)
+    [row] = await connection.fetch(_ADD, training_id, owner, body.name, *columns)
     await enqueue(connection, "gateway", event)
+    return row
 
 
 async def _image_refs(connection: Connection, owner: str, body: TrainingIn) -> list[ImageRef]:

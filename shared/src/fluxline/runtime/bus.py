@@ -1,7 +1,6 @@
 """The one way to NATS: connection settings that survive outages, confirmed publishing, timers, dead letters."""
 
-import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -26,7 +25,10 @@ log = get_logger(__name__)
 
 
 class Bus:
-    """One process's connection to NATS, as service `service`. Publishing means: confirmed by the stream."""
+    """One process's connection to NATS, as service `service`. Publishing means: confirmed by the stream.
+
+    `on_lost` is called should the connection ever close for good, which cannot be mended from inside.
+    """
 
     def __init__(
         self,
@@ -35,9 +37,11 @@ class Bus:
         tracer_provider: TracerProvider,
         *,
         graceful_timeout_s: float = 15.0,
+        on_lost: Callable[[], None] = lambda: None,
     ) -> None:
         self.service = service
         self.stopping = False
+        self._on_lost = on_lost
         self.broker = NatsBroker(
             [url.strip() for url in nats_url.split(",")],
             name=f"fluxline-{service}",
@@ -54,10 +58,9 @@ class Bus:
         )
 
     async def _on_closed(self) -> None:
-        """A connection that closed for good cannot be mended from inside: let the supervisor start anew."""
         if not self.stopping:
             log.critical("nats.connection_closed")
-            os._exit(1)
+            self._on_lost()
 
     @property
     def jetstream(self) -> JetStreamContext:

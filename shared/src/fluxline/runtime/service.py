@@ -41,7 +41,13 @@ class Service:
         self.metrics = Metrics()
         self.health = Health(self.metrics.registry)
         self.tracer_provider = make_tracer_provider(name, settings.otlp_endpoint)
-        self.bus = Bus(name, settings.nats_url, self.tracer_provider, graceful_timeout_s=settings.graceful_timeout_s)
+        self.bus = Bus(
+            name,
+            settings.nats_url,
+            self.tracer_provider,
+            graceful_timeout_s=settings.graceful_timeout_s,
+            on_lost=_start_anew,
+        )
         self.health.checks["nats"] = self._check_nats
         self.started = asyncio.Event()
         self.exit_status = 0
@@ -156,6 +162,11 @@ class Service:
         )
         uvicorn.Server(config).run()
         return self.exit_status
+
+
+def _start_anew() -> None:
+    """End the process at once; its supervisor starts a new one."""
+    os._exit(1)
 
 
 class HealthApp:

@@ -1,8 +1,12 @@
-"""Trainings with their history, models, generations, idempotency keys; outbox and inbox."""
+"""Trainings with their history, models, generations, idempotency keys; the outbox.
+
+Documents are `json`, not `jsonb`: a provider's text may hold a NUL, which jsonb refuses. `training_events` is the
+inbox as well: an event has its effect when its row is new.
+"""
 
 from alembic import op
 
-from fluxline.postgres import inbox, outbox
+from fluxline.postgres import outbox
 
 revision = "0002"
 down_revision = "0001"
@@ -13,9 +17,9 @@ CREATE TABLE trainings (
     owner text NOT NULL,
     name text NOT NULL,
     status text NOT NULL,
-    request jsonb NOT NULL,
+    request json NOT NULL,
     image_ids uuid[] NOT NULL,
-    state jsonb NOT NULL,
+    state json NOT NULL,
     trace_id text,
     created_at timestamptz NOT NULL DEFAULT now(),
     updated_at timestamptz NOT NULL DEFAULT now()
@@ -30,9 +34,9 @@ CREATE TABLE training_events (
     occurred_at timestamptz NOT NULL,
     stage text,
     category text,
-    attempt integer,
+    attempt bigint,
     duration_ms bigint,
-    data jsonb NOT NULL
+    data json NOT NULL
 )
 """
 MODELS = """
@@ -48,7 +52,7 @@ CREATE TABLE models (
     size_bytes bigint NOT NULL,
     provider text NOT NULL,
     provider_version text NOT NULL,
-    huggingface jsonb,
+    huggingface json,
     created_at timestamptz NOT NULL
 )
 """
@@ -58,9 +62,8 @@ CREATE TABLE generations (
     owner text NOT NULL,
     model_id uuid REFERENCES models (id),
     status text NOT NULL,
-    parameters jsonb NOT NULL,
-    outcome jsonb NOT NULL DEFAULT '{}',
-    sequence bigint NOT NULL DEFAULT 0,
+    parameters json NOT NULL,
+    outcome json NOT NULL DEFAULT '{}',
     created_at timestamptz NOT NULL DEFAULT now(),
     updated_at timestamptz NOT NULL DEFAULT now()
 )
@@ -70,7 +73,8 @@ CREATE TABLE idempotency_keys (
     owner text NOT NULL,
     key text NOT NULL,
     request_sha256 bytea NOT NULL,
-    resource_id uuid NOT NULL,
+    location text,
+    answer json,
     created_at timestamptz NOT NULL DEFAULT now(),
     PRIMARY KEY (owner, key)
 )
@@ -86,6 +90,6 @@ INDEXES = (
 
 def upgrade() -> None:
     """Create the tables."""
-    boxes = [s for table in (outbox.TABLE_SQL, inbox.TABLE_SQL) for s in table.split(";") if s.strip()]
-    for statement in (TRAININGS, TRAINING_EVENTS, MODELS, GENERATIONS, IDEMPOTENCY_KEYS, *INDEXES, *boxes):
+    outbox_sql = [statement for statement in outbox.TABLE_SQL.split(";") if statement.strip()]
+    for statement in (TRAININGS, TRAINING_EVENTS, MODELS, GENERATIONS, IDEMPOTENCY_KEYS, *INDEXES, *outbox_sql):
         op.execute(statement)

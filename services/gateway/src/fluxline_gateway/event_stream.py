@@ -1,0 +1,141 @@
+"""A training's live stream: a snapshot, what happened since, then what happens, until the training has ended.
+
+Where the hub stood when the page subscribed is the seam: up to it, events come from the history and the hub's recent
+past (one knows what the other does not know yet); after it, all come through the page's queue. So none is missed
+and none sent twice, whichever replica has stored what.
+"""
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
+from datetime import UTC, datetime
+from uuid import UUID
+
+import asyncpg
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from fluxline.runtime.logs import get_logger
+from fluxline_gateway.deps import Gateway
+from fluxline_gateway.history import MAX_EVENTS, event_message, events_after, sse, stored_sequences
+from fluxline_gateway.live import Subscriber
+from fluxline_gateway.state import TERMINAL, TrainingState
+from fluxline_gateway.training_views import training_out
+from fluxline_gateway.trainings import find_training
+
+SEND_TIMEOUT_S = 30.0
+"""How long a client may take no byte before it is dropped; it reconnects and replays."""
+HEARTBEAT = b": still here\n\n"
+ENDS = frozenset({"model.published", "training.failed", "training.canceled"})
+REOPENS = "training.retry_requested"
+
+log = get_logger(__name__)
+Message = tuple[int, str, bytes]
+"""Sequence, type, and the encoded message."""
+
+
+async def live_stream(gateway: Gateway, owner: str, training_id: UUID, after: int | None) -> AsyncGenerator[bytes]:
+    """The stream's messages; `after` is the last sequence that the client has, None for a new one."""
+    with gateway.live.subscribe(training_id) as subscriber:
+        stored = await stored_sequences(gateway.database, training_id, [event.sequence for event in subscriber.recent])
+        row = await find_training(gateway, owner, training_id)
+        state = TrainingState.model_validate_json(row["state"])
+        start = _told_by(state, subscriber, stored) if after is None else after
+        yield sse(start, "snapshot", training_out(row).model_dump_json())
+        ended = state.status in TERMINAL
+        sent = start
+        async for sequence, event_type, message in _past(gateway, training_id, subscriber, start):
+            yield message
+            sent = sequence
+            ended = _has_ended(ended, event_type) if sequence > state.sequence else ended
+        if not (ended and _is_settled(gateway, row)):
+            async for message in _live(gateway, subscriber, sent, ended=ended):
+                yield message
+        if not subscriber.lagging:
+            yield sse(None, "end", "{}")
+
+
+def _told_by(state: TrainingState, subscriber: Subscriber, stored: set[int]) -> int:
+    """Up to which sequence a new client knows everything by the snapshot; later events may be in it, too."""
+    missing = [event.sequence for event in subscriber.recent if event.sequence not in stored]
+    known = min(missing) - 1 if missing else state.sequence
+    return known if subscriber.told is None else min(known, subscriber.told)
+
+
+async def _past(gateway: Gateway, training_id: UUID, subscriber: Subscriber, after: int) -> AsyncIterator[Message]:
+    """Every event after that sequence, up to where the queue begins."""
+    cursor: int | None = after
+    while cursor is not None:
+        page = await events_after(gateway.database, training_id, cursor, MAX_EVENTS, until=subscriber.told)
+        end = page[-1].id if len(page) == MAX_EVENTS else None
+        messages = {event.id: (event.type, event_message(event)) for event in page}
+        for event in subscriber.recent:
+            if cursor < event.sequence and (end is None or event.sequence <= end):
+                messages[event.sequence] = (event.type, event.message)
+        for sequence, (event_type, message) in sorted(messages.items()):
+            yield sequence, event_type, message
+        cursor = end
+
+
+async def _live(gateway: Gateway, subscriber: Subscriber, sent: int, *, ended: bool) -> AsyncIterator[bytes]:
+    """What comes through the queue, and heartbeats; ends a while after the training, or when the client is too slow."""
+    while not subscriber.lagging:
+        event = await subscriber.next(gateway.live.linger_s if ended else gateway.live.heartbeat_s)
+        if event is not None and event.sequence > sent:
+            sent = event.sequence
+            ended = _has_ended(ended, event.type)
+            yield event.message
+        elif event is None and ended:
+            return
+        elif event is None:
+            yield HEARTBEAT
+
+
+def _has_ended(before: bool, event_type: str) -> bool:
+    return (before or event_type in ENDS) and event_type != REOPENS
+
+
+def _is_settled(gateway: Gateway, row: asyncpg.Record) -> bool:
+    """Whether the training has been at its end for so long that nothing follows."""
+    updated_at: datetime = row["updated_at"]
+    return (datetime.now(UTC) - updated_at).total_seconds() > gateway.live.linger_s
+
+
+class EventStream(Response):
+    """Sends messages as they come, until they end, the client leaves, or it takes none for `SEND_TIMEOUT_S`."""
+
+    media_type = "text/event-stream"
+
+    def __init__(self, messages: AsyncGenerator[bytes]) -> None:
+        super().__init__(headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"})
+        del self.headers["content-length"]
+        self.messages = messages
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send and watch the client at once; what ends first ends the other."""
+        tasks = [asyncio.create_task(self._send(send)), asyncio.create_task(_disconnected(receive))]
+        try:
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+        for task in done:
+            task.result()
+
+    async def _send(self, send: Send) -> None:
+        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+        async with aclosing(self.messages) as messages:
+            async for message in messages:
+                try:
+                    async with asyncio.timeout(SEND_TIMEOUT_S):
+                        await send({"type": "http.response.body", "body": message, "more_body": True})
+                except TimeoutError:
+                    log.info("live.client_too_slow")
+                    return
+        await send({"type": "http.response.body", "body": b""})
+
+
+async def _disconnected(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass

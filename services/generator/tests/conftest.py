@@ -1,0 +1,152 @@
+"""What the generator's tests share: a sandbox with a trained version, a migrated database, a storage folder."""
+
+import io
+import threading
+import zipfile
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+from uuid import UUID, uuid4
+
+import httpx
+import pytest
+from PIL import Image
+
+from fluxline.contracts.events import GenerationRequested
+from fluxline.postgres.migrate import migrate
+from fluxline.postgres.pool import Database
+from fluxline.storage.local import LocalStorage
+from fluxline_generator.generator import Generator, Pace
+from fluxline_generator.prices import Prices
+from fluxline_generator.provider import Provider
+from fluxline_generator.replicate_api import ReplicateApi
+from fluxline_generator.store import GenerationStore
+from fluxline_sandbox.server import running
+from fluxline_sandbox.settings import Settings
+from polling import poll_until
+
+QUICK = Pace(poll_s=0.02, run_s=30, settle_s=30)
+PRICES = Prices(usd_per_second=0.001525, usd_per_image=0.025)
+
+
+@dataclass
+class SandboxReplicate:
+    """A running sandbox: its address and token, the version that a training left there, and what it counted."""
+
+    url: str
+    token: str
+    version: str = ""
+    clients: list[ReplicateApi] = field(default_factory=list)
+
+    def client(self, *, token: str | None = None, timeout_s: float = 10) -> ReplicateApi:
+        client = ReplicateApi(token or self.token, f"{self.url}/replicate", timeout_s=timeout_s)
+        self.clients.append(client)
+        return client
+
+    def generations(self) -> int:
+        return int(httpx.get(f"{self.url}/_sandbox/state").json()["generations"])
+
+    def cancels(self) -> int:
+        return int(httpx.get(f"{self.url}/_sandbox/state").json()["cancels"])
+
+    def fault(self, operation: str, kind: str, **details: Any) -> None:
+        fault = {"provider": "replicate", "operation": operation, "kind": kind, **details}
+        httpx.post(f"{self.url}/_sandbox/faults", json=[fault]).raise_for_status()
+
+    def configure(self, **changes: Any) -> None:
+        httpx.post(f"{self.url}/_sandbox/settings", json=changes).raise_for_status()
+
+
+@pytest.fixture
+async def replicate(tmp_path: Path) -> AsyncIterator[SandboxReplicate]:
+    settings = Settings(port=0, home=tmp_path / "sandbox", training_seconds=0.05)
+    with running(settings) as url:
+        sandbox = SandboxReplicate(url, settings.replicate_api_token.get_secret_value())
+        sandbox.version = await _trained_version(sandbox)
+        sandbox.configure(generation_seconds=0.05)
+        yield sandbox
+        for client in sandbox.clients:
+            await client.close()
+
+
+@pytest.fixture
+def storage(tmp_path: Path) -> LocalStorage:
+    return LocalStorage(tmp_path / "storage", "http://127.0.0.1:8000", b"s" * 32)
+
+
+@pytest.fixture
+async def store(database_url: str) -> AsyncIterator[GenerationStore]:
+    await migrate(database_url, "fluxline_generator")
+    database = Database(database_url, "generator")
+    await database.open()
+    yield GenerationStore(database)
+    await database.close()
+
+
+def generator(store: GenerationStore, provider: Provider, storage: LocalStorage, pace: Pace = QUICK) -> Generator:
+    return Generator(store, provider, storage, PRICES, pace=pace)
+
+
+def wanted(version: str | None, generation_id: UUID | None = None, **facts: Any) -> GenerationRequested:
+    """A plausible generation.requested; `parameters` are added to a prompt."""
+    generation_id = generation_id or uuid4()
+    parameters = {"prompt": "a photo of ADATOK", **facts.pop("parameters", {})}
+    lora = {"model_id": uuid4(), "training_id": uuid4(), "trigger_word": "ADATOK"} if version else {}
+    defaults = {"owner": "ada", "provider_version": version, **lora}
+    return GenerationRequested.first(
+        str(generation_id), generation_id=generation_id, parameters=parameters, **(defaults | facts)
+    )
+
+
+async def _trained_version(sandbox: SandboxReplicate) -> str:
+    """The version (owner/name:id) that a training in the sandbox ended with."""
+    headers = {"Authorization": f"Bearer {sandbox.token}"}
+    with httpx.Client(base_url=f"{sandbox.url}/replicate/v1", headers=headers) as http, _site(_zip()) as zip_url:
+        owner = http.get("/account").json()["username"]
+        model = {"owner": owner, "name": "ada", "visibility": "private", "hardware": "gpu-t4"}
+        http.post("/models", json=model).raise_for_status()
+        trainer = http.get("/models/ostris/flux-dev-lora-trainer").json()["latest_version"]["id"]
+        body = {"destination": f"{owner}/ada", "input": {"input_images": zip_url, "trigger_word": "ADATOK"}}
+        path = f"/models/ostris/flux-dev-lora-trainer/versions/{trainer}/trainings"
+        training = http.post(path, json=body).raise_for_status().json()["id"]
+
+        def ended() -> dict[str, Any] | None:
+            answer: dict[str, Any] = http.get(f"/trainings/{training}").json()
+            return answer if answer["status"] == "succeeded" else None
+
+        return str((await poll_until(ended))["output"]["version"])
+
+
+def _zip() -> bytes:
+    picture = io.BytesIO()
+    Image.new("RGB", (64, 64), (200, 120, 40)).save(picture, "JPEG")
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w") as archive:
+        archive.writestr("01.jpg", picture.getvalue())
+    return out.getvalue()
+
+
+@contextmanager
+def _site(content: bytes) -> Iterator[str]:
+    """A web server with one file."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.send_header("content-length", str(len(content)))
+            self.end_headers()
+            self.wfile.write(content)
+
+        def log_message(self, format: str, *args: Any) -> None:
+            return None
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}/images.zip"
+    server.shutdown()
+    server.server_close()
+    thread.join()

@@ -1,0 +1,336 @@
+"""Generating against the sandbox through the unmodified client: one paid run for each generation."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from fluxline.contracts.errors import ErrorCategory, FluxlineError
+from fluxline.image_formats import image_format
+from fluxline.storage.local import LocalStorage
+from fluxline_generator.errors import (
+    ContentRefused,
+    ImageUnusable,
+    NeedsReview,
+    OutcomeUnknown,
+    ProviderError,
+    RunLost,
+    RunOverdue,
+)
+from fluxline_generator.generator import Pace
+from fluxline_generator.predictions import Prediction
+from fluxline_generator.prompts import Order
+from fluxline_generator.replicate_api import ReplicateApi
+from fluxline_generator.store import GenerationStore
+
+from .conftest import SandboxReplicate, generator, wanted
+
+SETTLED = Pace(poll_s=0.02, run_s=30, settle_s=0)
+OVERDUE = Pace(poll_s=0.02, run_s=0, settle_s=30)
+
+
+async def test_images_of_the_lora_end_in_our_storage(
+    replicate: SandboxReplicate, store: GenerationStore, storage: LocalStorage
+) -> None:
+    event = wanted(replicate.version, parameters={"num_outputs": 2, "output_format": "png"})
+    done = await generator(store, replicate.client(), storage).generate(event)
+    assert done.outcome is not None
+    assert done.outcome["image_keys"] == [f"generations/{event.generation_id}/{n}.png" for n in range(2)]
+    for key in done.outcome["image_keys"]:
+        assert image_format(await storage.read(key, max_bytes=10_000_000)) == "png"
+    assert done.outcome["cost"]["amount_usd"] > 0
+    assert "USD per second" in done.outcome["cost"]["basis"]
+    assert done.outcome["metrics"]["predict_time"] > 0
+
+
+async def test_the_base_model_makes_images_too(
+    replicate: SandboxReplicate, store: GenerationStore, storage: LocalStorage
+) -> None:
+    done = await generator(store, replicate.client(), storage).generate(wanted(None))
+    assert done.outcome is not None
+    assert done.outcome["cost"] == {"amount_usd": 0.025, "basis": "1 × 0.025 USD per image"}
+
+
+async def test_the_same_request_again_returns_the_same_images(
+    replicate: SandboxReplicate, store: GenerationStore, storage: LocalStorage
+) -> None:
+    works, event = generator(store, replicate.client(), storage), wanted(replicate.version)
+    first = await works.generate(event)
+    again = await works.generate(event)
+    assert (again.outcome, again.prediction_id) == (first.outcome, first.prediction_id)
+    assert replicate.generations() == 1
+
+
+@pytest.mark.parametrize("kind", ["drop_answer", "corrupt"])
+async def test_a_lost_answer_is_found_in_the_list_and_adopted(
+    replicate: SandboxReplicate, store: GenerationStore, storage: LocalStorage, kind: str
+) -> None:
+    works, event = generator(store, replicate.client(), storage), wanted(replicate.version)
+    replicate.fault("predictions.create", kind)
+    with pytest.raises(ProviderError) as raised:
+        await works.generate(event)
+    assert raised.value.category.retryable
+    assert (await works.generate(event)).outcome is not None
+    assert replicate.generations() == 1
+
+
+@pytest.mark.parametrize(("kind", "details"), [("drop_request", {}), ("status", {"code": 502})])
+async def test_a_lost_request_is_sent_again_only_after_the_list_has_settled(
+    replicate: SandboxReplicate, store: GenerationStore, storage: LocalStorage, kind: str, details: dict[str, Any]
+) -> None:
+    client, event = replicate.client(), wanted(replicate.version)
+    replicate.fault("predictions.create", kind, **details)
+    with pytest.raises(ProviderError):
+        await generator(store, client, storage).generate(event)
+    with pytest.raises(OutcomeUnknown) as raised:
+        await generator(store, client, storage).generate(event)
+    assert raised.value.category.retryable
+    assert (await generator(store, client, storage, SETTLED).generate(event)).outcome is not None
+    assert replicate.generations() == 1
+
+
+class Lagging(ReplicateApi):
+    """A client whose provider lists a run late."""
+
+    def __init__(self, replicate: SandboxReplicate) -> None:
+        super().__init__(replicate.token, f"{replicate.url}/replicate", timeout_s=10)
+        replicate.clients.append(self)
+        self.settled = False
+
+    async def recent(self, since_s: float) -> AsyncIterator[Prediction]:
+        async for prediction in super().recent(since_s):
+            if self.settled:
+                yield prediction
+
+
+async def test_a_run_that_the_list_does_not_show_yet_is_waited_for(
+    replicate: SandboxReplicate, store: GenerationStore, storage: LocalStorage
+) -> None:
+    client, event = Lagging(replicate), wanted(replicate.version)
+    replicate.fault("predictions.create", "drop_answer")
+    for error in (ProviderError, OutcomeUnknown, OutcomeUnknown):
+        with pytest.raises(error):
+            await generator(store, client, storage).generate(event)
+    client.settled = True
+    assert (await generator(store, client, storage).generate(event)).outcome is not None
+    assert replicate.generations() == 1
+
+
+async def test_a_settle_window_shorter_than_the_list_s_lag_pays_twice(
+    replicate: SandboxReplicate, store: GenerationStore, storage: LocalStorage
+) -> None:
+    client, event = Lagging(replicate), wanted(replicate.version)
+    replicate.fault("predictions.create", "drop_answer")
+    with pytest.raises(ProviderError):
+        await generator(store, client, storage, SETTLED).generate(event)
+    await generator(store, client, storage, SETTLED).generate(event)
+    assert replicate.generations() == 2, "the control: were this 1, the tests above would show nothing"
+
+
+class Crashing(ReplicateApi):
+    """A client whose process dies around the paid call."""
+
+    def __init__(self, replicate: SandboxReplicate, *, after: bool) -> None:
+        super().__init__(replicate.token, f"{replicate.url}/replicate", timeout_s=10)
+        replicate.clients.append(self)
+        self.after = after
+
+    async def create(self, order: Order) -> Prediction:
+        if self.after:
+            await super().create(order)
+        raise asyncio.CancelledError
+
+
+@pytest.mark.parametrize("after", [False, True])
+async def test_a_crash_around_the_paid_call_leads_to_one_run(
+    replicate: SandboxReplicate, store: GenerationStore, storage: LocalStorage, after: bool
+) -> None:
+    event = wanted(replicate.version)
+    with pytest.raises(asyncio.CancelledError):
+        await generator(store, Crashing(replicate, after=after), storage).generate(event)
+    assert (await store.read(event.generation_id)).state == "submitting"
+    assert (await generator(store, replicate.client(), storage, SETTLED).generate(event)).outcome is not None
+    assert replicate.generations() == 1
+
+
+async def test_two_processes_at_one_generation_lead_to_one_run(
+    replicate: SandboxReplicate, store: GenerationStore, storage: LocalStorage
+) -> None:
+    event = wanted(replicate.version)
+    works = [generator(store, replicate.client(), storage) for _ in range(8)]
+    results = await asyncio.gather(*(work.generate(event) for work in works), return_exceptions=True)
+    assert {type(result).__name__ for result in results} <= {"Generation", "OutcomeUnknown"}
+    assert (await works[0].generate(event)).outcome is not None
+    assert replicate.generations() == 1
+
+
+async def test_two_generations_of_one_prompt_and_seed_have_a_run_each(
+    replicate: SandboxReplicate, store: GenerationStore, storage: LocalStorage
+) -> None:
+    works = generator(store, replicate.client(), storage)
+    first, second = (wanted(replicate.version, parameters={"seed": 1}) for _ in range(2))
+    done = await works.generate(first)
+    replicate.fault("predictions.create", "drop_request")
+    with pytest.raises(ProviderError):
+        await works.generate(second)
+    with pytest.raises(OutcomeUnknown):
+        await works.generate(second)
+    other = await generator(store, replicate.client(), storage, SETTLED).generate(second)
+    assert other.prediction_id != done.prediction_id
+    assert replicate.generations() == 2
+
+
+@pytest.mark.parametrize(
+    ("code", "category"),
+    [
+        (401, ErrorCategory.AUTHENTICATION),
+        (402, ErrorCategory.BILLING),
+        (404, ErrorCategory.VALIDATION),
+        (422, ErrorCategory.VALIDATION),
+        (429, ErrorCategory.RATE_LIMIT),
+    ],
+)
+async def test_a_refusal_is_definite_so_that_the_next_attempt_asks_at_once(
+    replicate: SandboxReplicate, store: GenerationStore, storage: LocalStorage, code: int, category: ErrorCategory
+) -> None:
+    works, event = generator(store, replicate.client(), storage), wanted(replicate.version)
+    body = {"title": "No", "detail": "Because.", "status": code, "retry_after": 7}
+    replicate.fault("predictions.create", "status", code=code, body=body)
+    with pytest.raises(FluxlineError, match="Because") as raised:
+        await works.generate(event)
+    assert raised.value.category is category
+    assert raised.value.retry_after_s == 7
+    assert (await works.generate(event)).outcome is not None
+    assert replicate.generations() == 1
+
+
+async def test_a_wrong_token_is_named(
+    replicate: SandboxReplicate, store: GenerationStore, storage: LocalStorage
+) -> None:
+    client = replicate.client(token="r8_wrong")
+    with pytest.raises(FluxlineError) as raised:
+        await generator(store, client, storage).generate(wanted(replicate.version))
+    assert raised.value.category is ErrorCategory.AUTHENTICATION
+    assert "REPLICATE_API_TOKEN" in raised.value.hint
+    assert "r8_wrong" not in raised.value.message
+
+
+async def test_a_provider_that_cannot_be_reached_was_not_asked(
+    replicate: SandboxReplicate, store: GenerationStore, storage: LocalStorage
+) -> None:
+    nowhere = ReplicateApi("r8_token", "http://127.0.0.1:1", timeout_s=5)
+    replicate.clients.append(nowhere)
+    event = wanted(replicate.version)
+    with pytest.raises(FluxlineError) as raised:
+        await generator(store, nowhere, storage).generate(event)
+    assert raised.value.category is ErrorCategory.NETWORK
+    assert (await store.read(event.generation_id)).state == "requested"
+
+
+async def test_a_provider_that_hangs_is_a_timeout_and_may_have_accepted(
+    replicate: SandboxReplicate, store: GenerationStore, storage: LocalStorage
+) -> None:
+    event = wanted(replicate.version)
+    replicate.fault("predictions.create", "hang", seconds=5)
+    with pytest.raises(FluxlineError) as raised:
+        await generator(store, replicate.client(timeout_s=0.2), storage).generate(event)
+    assert raised.value.category is ErrorCategory.TIMEOUT
+    assert (await store.read(event.generation_id)).state == "submitting"
+
+
+async def test_a_refused_content_ends_the_generation_and_is_not_asked_again(
+    replicate: SandboxReplicate, store: GenerationStore, storage: LocalStorage
+) -> None:
+    works, event = (
+        generator(store, replicate.client(), storage),
+        wanted(replicate.version, parameters={"prompt": "nsfw-test"}),
+    )
+    for _ in range(2):
+        with pytest.raises(ContentRefused) as raised:
+            await works.generate(event)
+        assert raised.value.category is ErrorCategory.CONTENT_POLICY
+    assert replicate.generations() == 1
+
+
+async def test_a_broken_poll_goes_on_with_the_same_run(
+    replicate: SandboxReplicate, store: GenerationStore, storage: LocalStorage
+) -> None:
+    works, event = generator(store, replicate.client(), storage), wanted(replicate.version)
+    replicate.fault("predictions.get", "status", code=500)
+    with pytest.raises(ProviderError):
+        await works.generate(event)
+    assert (await works.generate(event)).outcome is not None
+    assert replicate.generations() == 1
+
+
+async def test_a_result_that_has_expired_is_made_again(
+    replicate: SandboxReplicate, store: GenerationStore, storage: LocalStorage
+) -> None:
+    works, event = generator(store, replicate.client(), storage), wanted(replicate.version)
+    replicate.fault("result.download", "status", code=404)
+    with pytest.raises(RunLost):
+        await works.generate(event)
+    assert (await works.generate(event)).outcome is not None
+    assert replicate.generations() == 2
+
+
+async def test_a_result_that_cannot_be_fetched_now_is_fetched_later(
+    replicate: SandboxReplicate, store: GenerationStore, storage: LocalStorage
+) -> None:
+    works, event = generator(store, replicate.client(), storage), wanted(replicate.version)
+    replicate.fault("result.download", "drop_request")
+    with pytest.raises(ProviderError):
+        await works.generate(event)
+    assert (await works.generate(event)).outcome is not None
+    assert replicate.generations() == 1
+
+
+async def test_bytes_that_are_no_image_are_refused(
+    replicate: SandboxReplicate, store: GenerationStore, storage: LocalStorage
+) -> None:
+    replicate.fault("result.download", "corrupt")
+    with pytest.raises(ImageUnusable):
+        await generator(store, replicate.client(), storage).generate(wanted(replicate.version))
+
+
+async def test_a_run_that_takes_too_long_is_canceled(
+    replicate: SandboxReplicate, store: GenerationStore, storage: LocalStorage
+) -> None:
+    client, event = replicate.client(), wanted(replicate.version)
+    replicate.configure(generation_seconds=60)
+    with pytest.raises(RunOverdue) as raised:
+        await generator(store, client, storage, OVERDUE).generate(event)
+    assert raised.value.category is ErrorCategory.TIMEOUT
+    assert replicate.cancels() == 1
+    replicate.configure(generation_seconds=0.05)
+    assert (await generator(store, client, storage).generate(event)).outcome is not None
+
+
+async def test_after_three_lost_runs_somebody_has_to_look(
+    replicate: SandboxReplicate, store: GenerationStore, storage: LocalStorage
+) -> None:
+    works, event = generator(store, replicate.client(), storage), wanted(replicate.version)
+    replicate.fault("result.download", "status", code=404, times=None)
+    for _ in range(3):
+        with pytest.raises(RunLost):
+            await works.generate(event)
+    with pytest.raises(NeedsReview):
+        await works.generate(event)
+    assert replicate.generations() == 3
+
+
+async def test_forty_generations_at_once_are_forty_runs(
+    replicate: SandboxReplicate, store: GenerationStore, storage: LocalStorage
+) -> None:
+    works = generator(store, replicate.client(timeout_s=60), storage)
+    limit = asyncio.Semaphore(16)
+
+    async def one(number: int) -> str:
+        async with limit:
+            event = wanted(replicate.version, UUID(int=number), parameters={"aspect_ratio": "21:9"})
+            return (await works.generate(event)).prediction_id or ""
+
+    assert len(set(await asyncio.gather(*(one(number) for number in range(40))))) == 40
+    assert replicate.generations() == 40

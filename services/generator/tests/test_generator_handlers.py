@@ -1,0 +1,106 @@
+"""The generator between its events, on a real NATS, a real PostgreSQL and the sandbox."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from nats.js import JetStreamContext
+
+from fluxline.contracts.errors import ErrorCategory, Stage
+from fluxline.contracts.events import (
+    GenerationFailed,
+    GenerationRequested,
+    GenerationSucceeded,
+    StageRetried,
+    StageSucceeded,
+    TrainingFailed,
+)
+from fluxline.runtime.bus import Bus
+from fluxline.runtime.policy import RetryPolicy
+from fluxline.runtime.subscription import Subscription
+from fluxline.runtime.telemetry import Metrics, make_tracer_provider
+from fluxline.storage.local import LocalStorage
+from fluxline_generator.generator import Generator
+from fluxline_generator.handlers import generator_handlers
+from fluxline_generator.store import GenerationStore
+from polling import poll_until
+from servers import NatsServer
+from streams import events_of
+
+from .conftest import SandboxReplicate, generator, wanted
+
+FAST = RetryPolicy(attempts=5, base_s=0.05, jitter=0)
+
+
+@asynccontextmanager
+async def running(nats: NatsServer, works: Generator) -> AsyncIterator[Bus]:
+    """The service's handlers on a real server."""
+    bus = Bus("generator", nats.url, make_tracer_provider("generator", None))
+    Subscription(bus, generator_handlers(works, policy=FAST), Metrics()).register()
+    await bus.broker.start()
+    try:
+        yield bus
+    finally:
+        bus.stopping = True
+        await bus.broker.stop()
+
+
+async def test_a_request_leads_to_images_and_says_how_they_were_made(
+    nats: NatsServer,
+    jetstream: JetStreamContext,
+    replicate: SandboxReplicate,
+    store: GenerationStore,
+    storage: LocalStorage,
+) -> None:
+    event = wanted(replicate.version, parameters={"prompt": "at sea"})
+    async with running(nats, generator(store, replicate.client(), storage)) as bus:
+        await bus.publish(event)
+        await poll_until(lambda: events_of(jetstream, StageSucceeded))
+    (succeeded,) = await events_of(jetstream, GenerationSucceeded)
+    (stage,) = await events_of(jetstream, StageSucceeded)
+    assert succeeded.generation_id == stage.generation_id == event.generation_id
+    assert stage.stage is Stage.IMAGE_GENERATION
+    assert succeeded.prompt_used == "ADATOK, at sea"
+    assert succeeded.external_id
+    assert succeeded.cost is not None
+    assert await storage.stat(succeeded.image_keys[0]) is not None
+
+
+async def test_a_lost_answer_and_a_second_delivery_lead_to_one_run(
+    nats: NatsServer,
+    jetstream: JetStreamContext,
+    replicate: SandboxReplicate,
+    store: GenerationStore,
+    storage: LocalStorage,
+) -> None:
+    event = wanted(replicate.version)
+    again = GenerationRequested.first("again", **event.model_dump(exclude={"event_id"}))
+    replicate.fault("predictions.create", "drop_answer")
+    async with running(nats, generator(store, replicate.client(), storage)) as bus:
+        await bus.publish(event)
+        await poll_until(lambda: events_of(jetstream, GenerationSucceeded))
+        await bus.publish(again)
+        await poll_until(lambda: _two(jetstream))
+    assert len(await events_of(jetstream, StageRetried)) == 1
+    assert len({item.external_id for item in await events_of(jetstream, GenerationSucceeded)}) == 1
+    assert replicate.generations() == 1
+
+
+async def test_a_refused_content_fails_the_generation_and_not_the_training(
+    nats: NatsServer,
+    jetstream: JetStreamContext,
+    replicate: SandboxReplicate,
+    store: GenerationStore,
+    storage: LocalStorage,
+) -> None:
+    event = wanted(replicate.version, parameters={"prompt": "nsfw-test"})
+    async with running(nats, generator(store, replicate.client(), storage)) as bus:
+        await bus.publish(event)
+        await poll_until(lambda: events_of(jetstream, GenerationFailed))
+    (failed,) = await events_of(jetstream, GenerationFailed)
+    assert (failed.generation_id, failed.category) == (event.generation_id, ErrorCategory.CONTENT_POLICY)
+    assert (failed.retryable, failed.attempts) == (False, 1)
+    assert await events_of(jetstream, TrainingFailed) == []
+
+
+async def _two(jetstream: JetStreamContext) -> bool:
+    return len(await events_of(jetstream, GenerationSucceeded)) == 2
