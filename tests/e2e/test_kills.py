@@ -29,7 +29,8 @@ async def test_a_job_survives_the_kill_of_any_program_and_is_paid_and_published_
     await sandbox.post("/_sandbox/faults", json=[SLOW_COMMIT])
     before = (await sandbox.get("/_sandbox/state")).json()
     training = await submit(api, job(await upload(api, photos), name=f"Survivor of {victim}"))
-    await until_status(api, training["id"], MOMENTS[victim])
+    training = await until_status(api, training["id"], MOMENTS[victim])
+    assert training["status"] == MOMENTS[victim], "the job was faster than the kill"
     pid = stack.kill(victim)
     training = await until_status(api, training["id"])
     assert training["status"] == "completed", training["error"]

@@ -98,7 +98,7 @@ def _defaults(stack: Environments, name: str) -> dict[str, str]:
             defaults["GATEWAY_REPLICATE_WEBHOOK_SECRET"] = stack.credentials.webhook_secret
         return defaults
     if name in ("trainer", "generator") and "replicate" not in stack.providers.real:
-        quick = {"TRAINER_POLL_SECONDS": "[1]", "GENERATOR_POLL_S": "0.3"}
+        quick = {"TRAINER_POLL_SECONDS": "[1]", "TRAINER_SWEEP_S": "5", "GENERATOR_POLL_S": "0.3"}
         hook = {"TRAINER_WEBHOOK_URL": stack.ports.url("gateway") + "/v1/webhooks/replicate"}
         return quick | hook
     return {}

@@ -4,6 +4,7 @@ import asyncio
 from collections import defaultdict, deque
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
 
@@ -83,6 +84,7 @@ class LiveHub:
         self._ring: deque[LiveEvent] = deque(maxlen=RING)
         self._subscribers: dict[UUID, set[Subscriber]] = defaultdict(set)
         self._next: int | None = None
+        self._stream_created: datetime | None = None
 
     @property
     def open_streams(self) -> int:
@@ -102,9 +104,14 @@ class LiveHub:
             if not self._subscribers[training_id]:
                 del self._subscribers[training_id]
 
+    def _is_stopping(self) -> bool:
+        """A cancelled request may look like one that timed out (nats-py), so the task is asked, too."""
+        task = asyncio.current_task()
+        return self.bus.stopping or (task is not None and task.cancelling() > 0)
+
     async def run(self) -> None:
         """Read until the bus stops; after an outage, go on where it ended."""
-        while not self.bus.stopping:
+        while not self._is_stopping():
             try:
                 await self._read(self.bus.jetstream)
             except _OUTAGE as error:
@@ -112,10 +119,11 @@ class LiveHub:
                 await asyncio.sleep(RETRY_S)
 
     async def _read(self, jetstream: JetStreamContext) -> None:
-        last = (await jetstream.stream_info(EVENTS_STREAM.name)).state.last_seq
-        if self._next is None or self._next > last + 1:  # the first time, or the stream was made anew
+        stream = await jetstream.stream_info(EVENTS_STREAM.name)
+        if self._next is None or stream.created != self._stream_created:  # a stream made anew counts from 1 again
             self._ring.clear()
-            self._next = max(1, last - RING)
+            self._next = max(1, stream.state.last_seq - RING)
+            self._stream_created = stream.created
         config = ConsumerConfig(
             deliver_policy=DeliverPolicy.BY_START_SEQUENCE,
             opt_start_seq=self._next,
@@ -132,7 +140,7 @@ class LiveHub:
 
     async def _read_from(self, subscription: JetStreamContext.PullSubscription) -> None:
         """Tell what comes, until the consumer is gone (after a restart of the server it is)."""
-        while not self.bus.stopping:
+        while not self._is_stopping():
             try:
                 messages = await subscription.fetch(BATCH, timeout=FETCH_TIMEOUT_S)
             except TimeoutError:

@@ -30,7 +30,7 @@ async def receive_replicate_webhook(request: Request, gateway: Deps) -> dict[str
         )
     body = await request.body()
     try:
-        Webhook(secret.get_secret_value()).verify(body, dict(request.headers))
+        Webhook(secret.get_secret_value()).verify(body, dict(request.headers), json_parse=False)
     except (WebhookVerificationError, ValueError) as error:
         raise _refused() from error
     await gateway.bus.wake("trainer", f"replicate:{_training_of(body)}")

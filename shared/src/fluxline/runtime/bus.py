@@ -6,6 +6,7 @@ from typing import Any
 
 import nats.errors
 import nats.js.errors
+from faststream.exceptions import IncorrectState
 from faststream.nats import NatsBroker, Schedule
 from faststream.nats.opentelemetry import NatsTelemetryMiddleware
 from nats.js import JetStreamContext
@@ -19,7 +20,8 @@ from fluxline.runtime.errors import BrokerUnavailable
 from fluxline.runtime.logs import get_logger
 
 PUBLISH_TIMEOUT_S = 5.0
-_BROKER_ERRORS = (nats.errors.Error, nats.js.errors.Error, ConnectionError, TimeoutError, OSError)
+_BROKER_ERRORS = (nats.errors.Error, nats.js.errors.Error, ConnectionError, TimeoutError, OSError, IncorrectState)
+"""The last one is FastStream's word for: not connected yet, or not any more."""
 
 log = get_logger(__name__)
 
