@@ -311,7 +311,10 @@ def test_the_destination_follows_from_the_training_id() -> None:
 
 
 async def test_many_jobs_under_random_faults_are_one_training_each(bench: Bench) -> None:
-    """Two replicas, crashes at the paid call, and a provider that misbehaves; the seed is in the message."""
+    """Three replicas, crashes at the paid call, and a provider that misbehaves; the seed is in the message.
+
+    A job that meets three lost submissions in a row is left for review: without a training, and never silently.
+    """
     seed = random.randrange(2**32)
     chance = random.Random(seed)
     training_ids = [await bench.job() for _ in range(JOBS)]
@@ -331,8 +334,11 @@ async def test_many_jobs_under_random_faults_are_one_training_each(bench: Bench)
     slots = asyncio.Semaphore(5)
     async with asyncio.TaskGroup() as group:
         tasks = [group.create_task(bounded(slots, live(training_id))) for training_id in training_ids]
-    assert [task.result() for task in tasks] == [JobState.SUCCEEDED] * JOBS, f"seed {seed}"
-    assert bench.stand.trainings() == len(await bench.told_of(TrainingStarted)) == JOBS, f"seed {seed}"
+    succeeded = [task.result() for task in tasks].count(JobState.SUCCEEDED)
+    unclear = await bench.told_of(TrainingFailed)
+    assert bench.stand.trainings() == len(await bench.told_of(TrainingStarted)) == succeeded, f"seed {seed}"
+    assert succeeded + len(unclear) == JOBS, f"seed {seed}"
+    assert all("review" in failed.hint for failed in unclear), f"seed {seed}"
 
 
 async def bounded(slots: asyncio.Semaphore, work: Awaitable[JobState]) -> JobState:

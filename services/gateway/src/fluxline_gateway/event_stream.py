@@ -102,14 +102,15 @@ def _is_settled(gateway: Gateway, row: asyncpg.Record) -> bool:
 
 
 class EventStream(Response):
-    """Sends messages as they come, until they end, the client leaves, or it takes none for `SEND_TIMEOUT_S`."""
+    """Sends messages as they come, until they end, the client leaves, or it takes none for `send_timeout_s`."""
 
     media_type = "text/event-stream"
 
-    def __init__(self, messages: AsyncGenerator[bytes]) -> None:
+    def __init__(self, messages: AsyncGenerator[bytes], *, send_timeout_s: float = SEND_TIMEOUT_S) -> None:
         super().__init__(headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"})
         del self.headers["content-length"]
         self.messages = messages
+        self.send_timeout_s = send_timeout_s
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send and watch the client at once; what ends first ends the other."""
@@ -128,7 +129,7 @@ class EventStream(Response):
         async with aclosing(self.messages) as messages:
             async for message in messages:
                 try:
-                    async with asyncio.timeout(SEND_TIMEOUT_S):
+                    async with asyncio.timeout(self.send_timeout_s):
                         await send({"type": "http.response.body", "body": message, "more_body": True})
                 except TimeoutError:
                     log.info("live.client_too_slow")

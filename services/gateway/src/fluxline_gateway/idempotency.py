@@ -40,27 +40,29 @@ async def create_once(
     request: Request,
     body: BaseModel,
     make: Callable[[Connection], Awaitable[Created]],
+    *,
+    wait_s: float = WAIT_S,
 ) -> Response:
     """The 202 answer of `make`, which runs in one transaction with the key's record; the stored one when repeated.
 
     What `make` raises leaves the key unused. Raises `ApiError` 422 when the key came with another request before,
-    409 when that request is still at work after `WAIT_S`.
+    409 when that request is still at work after `wait_s`.
     """
     async with database.transaction() as connection:
         if key is None:
             return _response(await make(connection))
         request_sha256 = hashlib.sha256(f"{request.url.path}\n{body.model_dump_json()}".encode()).digest()
-        if not await _claim(connection, owner, key, request_sha256):
+        if not await _claim(connection, owner, key, request_sha256, wait_s):
             return _response(await _repeated(connection, owner, key, request_sha256), repeated=True)
         created = await make(connection)
         await connection.execute(_REMEMBER, owner, key, *created)
     return _response(created)
 
 
-async def _claim(connection: Connection, owner: str, key: str, request_sha256: bytes) -> bool:
+async def _claim(connection: Connection, owner: str, key: str, request_sha256: bytes, wait_s: float) -> bool:
     """False when the key is taken; a parallel transaction that holds it is waited for."""
     try:
-        return await connection.fetchval(_CLAIM, owner, key, request_sha256, timeout=WAIT_S) is not None
+        return await connection.fetchval(_CLAIM, owner, key, request_sha256, timeout=wait_s) is not None
     except TimeoutError:
         raise ApiError(
             409,

@@ -160,6 +160,8 @@ class Service:
             access_log=False,
             timeout_graceful_shutdown=int(self.settings.graceful_timeout_s),
         )
+        for stop in (signal.SIGTERM, signal.SIGINT):  # uvicorn raises them again once it has stopped well
+            signal.signal(stop, lambda *_: None)
         uvicorn.Server(config).run()
         return self.exit_status
 
