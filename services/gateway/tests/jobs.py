@@ -1,8 +1,12 @@
 """What the tests of trainings share: uploaded images, orders, and the events of a whole job."""
 
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeAlias
 from uuid import uuid4
+
+import httpx
 
 from fluxline.contracts import events as e
 from fluxline.contracts.errors import Stage
@@ -12,6 +16,8 @@ from fluxline.postgres.pool import Database
 from fluxline.runtime.envelope import Received, body_of, headers_of
 from fluxline.runtime.stages import StageAttempt
 
+ClientOf: TypeAlias = Callable[[str], AbstractAsyncContextManager[httpx.AsyncClient]]
+"""Makes a client with an owner's API key."""
 _IMAGE = """
 INSERT INTO images (owner, sha256, storage_key, filename, format, width, height, size_bytes, warnings)
 VALUES ($1, $2, $3, 'a.jpg', 'jpeg', 800, 800, 1000, '{}') RETURNING id

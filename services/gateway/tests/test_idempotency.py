@@ -5,9 +5,7 @@ from uuid import uuid4
 
 import httpx
 import pytest
-from conftest import ClientOf
 from fastapi import Request
-from jobs import order_of, progressed, received
 
 from fluxline.contracts.events import TrainingRequested
 from fluxline.postgres.pool import Connection, Database
@@ -16,6 +14,8 @@ from fluxline_gateway.errors import ApiError
 from fluxline_gateway.idempotency import Created, create_once
 from fluxline_gateway.projection import Projection
 from fluxline_gateway.training_views import TrainingIn
+
+from .jobs import ClientOf, order_of, progressed, received
 
 KEY = {"Idempotency-Key": "a-click"}
 

@@ -6,7 +6,6 @@ from uuid import UUID, uuid4
 
 import httpx
 import pytest
-from jobs import job_after, order_of, progressed, received
 
 from fluxline.contracts.errors import ErrorCategory, FluxlineError, Stage
 from fluxline.contracts.events import TrainingProgressed, TrainingRequested
@@ -16,6 +15,8 @@ from fluxline.runtime.handlers import training_failed
 from fluxline.runtime.stages import StageAttempt
 from fluxline_gateway.projection import Projection
 from streams import requested
+
+from .jobs import job_after, order_of, progressed, received
 
 
 class NoCredit(FluxlineError):
