@@ -36,6 +36,7 @@ Message = tuple[int, str, bytes]
 
 async def live_stream(gateway: Gateway, owner: str, training_id: UUID, after: int | None) -> AsyncGenerator[bytes]:
     """The stream's messages; `after` is the last sequence that the client has, None for a new one."""
+    await gateway.live.wait_until_reading()
     with gateway.live.subscribe(training_id) as subscriber:
         stored = await stored_sequences(gateway.database, training_id, [event.sequence for event in subscriber.recent])
         row = await find_training(gateway, owner, training_id)

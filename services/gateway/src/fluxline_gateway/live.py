@@ -26,7 +26,8 @@ RING = 5_000
 QUEUE = 1_000
 BATCH = 500
 FETCH_TIMEOUT_S = 2.0
-RETRY_S = 0.5
+RETRY_S = 0.2
+START_S = 1.0
 IDLE_CONSUMER_S = 60.0
 _OUTAGE = (BrokerUnavailable, nats.errors.Error, nats.js.errors.Error, TimeoutError, OSError)
 
@@ -85,11 +86,18 @@ class LiveHub:
         self._subscribers: dict[UUID, set[Subscriber]] = defaultdict(set)
         self._next: int | None = None
         self._stream_created: datetime | None = None
+        self._reading = asyncio.Event()
 
     @property
     def open_streams(self) -> int:
         """How many pages are open."""
         return sum(map(len, self._subscribers.values()))
+
+    async def wait_until_reading(self, within_s: float = START_S) -> None:
+        """Return once the hub knows where in the stream it is, or after `within_s`: without NATS nothing is live."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(within_s):
+                await self._reading.wait()
 
     @contextmanager
     def subscribe(self, training_id: UUID) -> Iterator[Subscriber]:
@@ -124,6 +132,7 @@ class LiveHub:
             self._ring.clear()
             self._next = max(1, stream.state.last_seq - RING)
             self._stream_created = stream.created
+        self._reading.set()
         config = ConsumerConfig(
             deliver_policy=DeliverPolicy.BY_START_SEQUENCE,
             opt_start_seq=self._next,

@@ -37,6 +37,7 @@ _UNAVAILABLE = (
     asyncpg.DeadlockDetectedError,
     asyncpg.SerializationError,
     asyncpg.InterfaceError,
+    asyncpg.InternalClientError,  # what a session that dies between two messages may surface as
     TimeoutError,
 )
 

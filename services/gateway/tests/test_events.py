@@ -1,0 +1,200 @@
+"""Live streams over real sockets, NATS and PostgreSQL: a snapshot, then every event once, then the end."""
+
+import asyncio
+import random
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import pytest
+from nats.js import JetStreamContext
+
+from fluxline.contracts.events import TrainingRequested
+from fluxline.runtime.bus import Bus
+from fluxline.runtime.errors import BrokerUnavailable
+from fluxline.runtime.provision import provision
+from fluxline_gateway.event_stream import EventStream, live_stream
+from polling import poll_until
+from servers import NatsServer, nats_server
+from streams import events_of, messages_of, requested
+
+from .jobs import job_after, order_of, progressed
+from .serving import Message, Served, served_gateway, watch
+
+
+@pytest.fixture
+async def served(
+    nats: NatsServer, jetstream: JetStreamContext, database_url: str, tmp_path: Path
+) -> AsyncIterator[Served]:
+    async with served_gateway(nats.url, database_url, tmp_path) as served:
+        yield served
+
+
+async def new_training(served: Served, jetstream: JetStreamContext) -> TrainingRequested:
+    """A training's request, once it is on the stream."""
+    answer = await served.client.post("/v1/trainings", json=await order_of(served.gateway.database))
+    assert answer.status_code == 202, answer.text
+    [event] = await poll_until(lambda: events_of(jetstream, TrainingRequested))
+    return event
+
+
+async def publish(bus: Bus, cause: TrainingRequested, first: int, last: int) -> None:
+    for done in range(first, last + 1):
+        await bus.publish(progressed(cause, done, total=1000))
+
+
+async def sequences_of(jetstream: JetStreamContext) -> list[int]:
+    return [message.seq or 0 for message in await messages_of(jetstream)]
+
+
+async def test_a_page_sees_the_job_from_the_snapshot_to_the_end(served: Served, jetstream: JetStreamContext) -> None:
+    cause = await new_training(served, jetstream)
+    seen: list[Message] = []
+    async for message in watch(served.client, str(cause.training_id)):
+        if not seen:
+            for event in job_after(cause):
+                await served.gateway.bus.publish(event)
+        seen.append(message)
+    assert (seen[0].name, seen[0].data["id"], seen[-1].name) == ("snapshot", str(cause.training_id), "end")
+    told = [message.name for message in seen[1:-1] if message.name != "training.requested"]
+    assert told == [event.subject for event in job_after(cause)]
+    ids = [message.id for message in seen[1:-1]]
+    assert ids == sorted(set(ids))
+    training = (await served.client.get(f"/v1/trainings/{cause.training_id}")).json()
+    assert (training["status"], training["progress"]) == ("completed", 100)
+
+
+async def test_a_page_of_an_ended_training_gets_the_snapshot_and_the_end(
+    served: Served, jetstream: JetStreamContext
+) -> None:
+    served.gateway.live.linger_s = 0.05
+    cause = await new_training(served, jetstream)
+    for event in job_after(cause):
+        await served.gateway.bus.publish(event)
+
+    async def names() -> list[str]:
+        return [message.name async for message in watch(served.client, str(cause.training_id))]
+
+    async def is_short() -> bool:
+        return await names() == ["snapshot", "end"]
+
+    await poll_until(is_short)
+
+
+async def test_reconnecting_anywhere_misses_nothing_and_doubles_nothing(
+    served: Served, nats: NatsServer, jetstream: JetStreamContext, database_url: str, tmp_path: Path
+) -> None:
+    chance = random.Random(7)
+    cause = await new_training(served, jetstream)
+    total, seen, last = 400, [], 0
+    async with served_gateway(nats.url, database_url, tmp_path) as other:
+        other.client.headers = served.client.headers
+        publishing = asyncio.create_task(publish(served.gateway.bus, cause, 1, total))
+        while len(seen) <= total:
+            client, patience = chance.choice([served.client, other.client]), chance.randint(1, 60)
+            async with aclosing(watch(client, str(cause.training_id), last)) as messages:
+                async for message in messages:
+                    if message.name != "snapshot":
+                        seen.append(message.id)
+                        last = message.id
+                        patience -= 1
+                    if patience == 0 or len(seen) > total:
+                        break
+        await publishing
+    assert seen == await sequences_of(jetstream)
+
+
+async def test_what_is_not_projected_yet_follows_the_snapshot(served: Served, jetstream: JetStreamContext) -> None:
+    cause = await new_training(served, jetstream)
+    await publish(served.gateway.bus, cause, 1, 5)
+    database = served.gateway.database
+    stored = "SELECT count(*) = 6 FROM training_events"
+    await poll_until(lambda: database.pool.fetchval(stored))
+    await database.pool.execute("DELETE FROM training_events WHERE sequence IN (3, 5)")
+    seen = []
+    async for message in watch(served.client, str(cause.training_id)):
+        seen.append((message.name, message.id))
+        if message.id == 6:
+            break
+    assert seen == [("snapshot", 2), *(("zip.progressed", n) for n in (3, 4, 5, 6))]
+
+
+async def test_a_silent_stream_says_that_it_lives(served: Served, jetstream: JetStreamContext) -> None:
+    served.gateway.live.heartbeat_s = 0.05
+    cause = await new_training(served, jetstream)
+    async with served.client.stream("GET", f"/v1/trainings/{cause.training_id}/events") as answer:
+        assert answer.headers["content-type"].startswith("text/event-stream")
+        async for line in answer.aiter_lines():
+            if line.startswith(":"):
+                break
+
+
+async def test_a_client_that_leaves_is_forgotten(served: Served, jetstream: JetStreamContext) -> None:
+    cause = await new_training(served, jetstream)
+    async with aclosing(watch(served.client, str(cause.training_id))) as messages:
+        await anext(messages)
+        assert served.gateway.live.open_streams == 1
+    await poll_until(lambda: served.gateway.live.open_streams == 0)
+
+
+async def test_a_page_that_lags_is_cut_without_an_end_so_that_it_reconnects(
+    served: Served, jetstream: JetStreamContext
+) -> None:
+    hub = served.gateway.live
+    hub.queue_size = 1
+    cause = await new_training(served, jetstream)
+    async with aclosing(live_stream(served.gateway, "ada", cause.training_id, None)) as messages:
+        assert b"event: snapshot" in await anext(messages)
+        [page] = hub._subscribers[cause.training_id]
+        await publish(served.gateway.bus, cause, 1, 3)
+        await poll_until(lambda: page.lagging)
+        assert not [message async for message in messages if b"event: end" in message]
+    assert hub.open_streams == 0
+
+
+async def test_a_stream_goes_on_over_an_outage_of_nats(database_url: str, tmp_path: Path) -> None:
+    with nats_server() as nats:
+        await provision(nats.url)
+        async with served_gateway(nats.url, database_url, tmp_path) as served:
+            order = await order_of(served.gateway.database)
+            training_id = (await served.client.post("/v1/trainings", json=order)).json()["id"]
+            cause = requested(UUID(training_id))
+            async with aclosing(watch(served.client, training_id)) as messages:
+                assert (await anext(messages)).name == "snapshot"
+                await asyncio.to_thread(nats.restart)
+                await poll_until(lambda: _published(served.gateway.bus, cause), 30)
+                async for message in messages:
+                    if message.name == "zip.progressed":
+                        break
+
+
+async def _published(bus: Bus, cause: TrainingRequested) -> bool:
+    try:
+        await bus.publish(progressed(cause, 1))
+    except BrokerUnavailable:
+        return False
+    return True
+
+
+async def test_a_client_that_takes_nothing_is_dropped() -> None:
+    closed = asyncio.Event()
+
+    async def messages() -> Any:
+        try:
+            yield b"event: snapshot\n\n"
+        finally:
+            closed.set()
+
+    async def receive() -> dict[str, Any]:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    async def send(message: Any) -> None:
+        if message["type"] == "http.response.body":
+            await asyncio.Event().wait()
+
+    async with asyncio.timeout(5):
+        await EventStream(messages(), send_timeout_s=0.01)({"type": "http"}, receive, send)
+    assert closed.is_set()

@@ -1,0 +1,93 @@
+"""Generations over HTTP: asked for, followed, shown with links that expire."""
+
+import httpx
+import pytest
+
+from fluxline.contracts.errors import ErrorCategory, Stage
+from fluxline.contracts.events import GenerationFailed, GenerationRequested, GenerationSucceeded
+from fluxline.postgres.pool import Database
+from fluxline.runtime.envelope import read_event
+from fluxline.runtime.stages import StageAttempt
+from fluxline_gateway.projection import Projection
+
+from .jobs import ClientOf, received
+
+
+async def new_generation(client: httpx.AsyncClient, database: Database) -> GenerationRequested:
+    answer = await client.post("/v1/generations", json={"prompt": "a cat"})
+    assert answer.status_code == 202
+    row = await database.pool.fetchrow("SELECT subject, body FROM outbox ORDER BY id DESC LIMIT 1")
+    event = read_event(row["subject"], row["body"])
+    assert isinstance(event, GenerationRequested)
+    assert answer.headers["location"] == f"/v1/generations/{event.generation_id}"
+    return event
+
+
+def succeeded(cause: GenerationRequested) -> GenerationSucceeded:
+    key = f"generations/{cause.generation_id}/0.webp"
+    facts = {"image_keys": (key,), "prompt_used": "a cat", "provider": "replicate", "external_id": "p1"}
+    return GenerationSucceeded.caused_by(cause, generation_id=cause.generation_id, **facts)
+
+
+async def test_a_generation_runs_and_ends_with_links_to_its_images(
+    client: httpx.AsyncClient, database: Database
+) -> None:
+    cause = await new_generation(client, database)
+    path = f"/v1/generations/{cause.generation_id}"
+    attempt = StageAttempt(Stage.IMAGE_GENERATION, "generator", cause, 1)
+    await Projection(database).handle([received(1, cause), received(2, attempt.started())])
+    assert (await client.get(path)).json()["status"] == "running"
+    await Projection(database).handle([received(3, succeeded(cause)), received(4, attempt.succeeded())])
+    shown = (await client.get(path)).json()
+    assert (shown["status"], shown["prompt_used"], shown["error"]) == ("succeeded", "a cat", None)
+    [image] = shown["images"]
+    assert f"generations/{cause.generation_id}/0.webp" in image["url"]
+    assert "signature=" in image["url"]
+
+
+async def test_a_late_start_does_not_reopen_an_ended_generation(client: httpx.AsyncClient, database: Database) -> None:
+    cause = await new_generation(client, database)
+    started = StageAttempt(Stage.IMAGE_GENERATION, "generator", cause, 2).started()
+    await Projection(database).handle([received(3, succeeded(cause))])
+    await Projection(database).handle([received(4, started), received(2, started)])
+    assert (await client.get(f"/v1/generations/{cause.generation_id}")).json()["status"] == "succeeded"
+
+
+async def test_a_failed_generation_says_why_and_what_to_do(client: httpx.AsyncClient, database: Database) -> None:
+    cause = await new_generation(client, database)
+    facts = {"category": ErrorCategory.CONTENT_POLICY, "retryable": False, "attempts": 1}
+    failed = GenerationFailed.caused_by(
+        cause, generation_id=cause.generation_id, message="Refused.", hint="Change the prompt.", **facts
+    )
+    await Projection(database).handle([received(1, failed)])
+    shown = (await client.get(f"/v1/generations/{cause.generation_id}")).json()
+    assert shown["status"] == "failed"
+    assert (shown["error"]["category"], shown["error"]["hint"]) == ("content_policy", "Change the prompt.")
+    assert shown["images"] == []
+
+
+@pytest.mark.parametrize(
+    ("facts", "field"),
+    [
+        ({"prompt": ""}, "prompt"),
+        ({"prompt": "x" * 2001}, "prompt"),
+        ({"num_outputs": 5}, "num_outputs"),
+        ({"aspect_ratio": "7:1"}, "aspect_ratio"),
+        ({"output_format": "gif"}, "output_format"),
+        ({"image_url": "http://169.254.169.254/"}, "image_url"),
+    ],
+)
+async def test_what_cannot_be_generated_is_refused_by_field(
+    client: httpx.AsyncClient, database: Database, facts: dict[str, object], field: str
+) -> None:
+    answer = await client.post("/v1/generations", json={"prompt": "a cat"} | facts)
+    assert (answer.status_code, answer.json()["errors"][0]["field"]) == (422, field)
+    assert await database.pool.fetchval("SELECT count(*) FROM generations") == 0
+
+
+async def test_nobody_elses_generation_exists(
+    client: httpx.AsyncClient, client_of: ClientOf, database: Database
+) -> None:
+    cause = await new_generation(client, database)
+    async with client_of("eve") as eve:
+        assert (await eve.get(f"/v1/generations/{cause.generation_id}")).status_code == 404
