@@ -106,12 +106,18 @@ async def test_reconnecting_anywhere_misses_nothing_and_doubles_nothing(
     assert seen == await sequences_of(jetstream)
 
 
+def recent_of(served: Served, cause: TrainingRequested) -> int:
+    with served.gateway.live.subscribe(cause.training_id) as subscriber:
+        return len(subscriber.recent)
+
+
 async def test_what_is_not_projected_yet_follows_the_snapshot(served: Served, jetstream: JetStreamContext) -> None:
     cause = await new_training(served, jetstream)
     await publish(served.gateway.bus, cause, 1, 5)
     database = served.gateway.database
     stored = "SELECT count(*) = 6 FROM training_events"
     await poll_until(lambda: database.pool.fetchval(stored))
+    await poll_until(lambda: recent_of(served, cause) == 6)
     await database.pool.execute("DELETE FROM training_events WHERE sequence IN (3, 5)")
     seen = []
     async for message in watch(served.client, str(cause.training_id)):

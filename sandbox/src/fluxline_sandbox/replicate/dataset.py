@@ -1,5 +1,6 @@
 """What a trainer does with `input_images`: fetch the ZIP, open it, decode every image, read the captions."""
 
+import asyncio
 import tempfile
 import zipfile
 import zlib
@@ -15,6 +16,7 @@ _IMAGES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp"})
 _MAX_FILES = 5_000
 _MAX_CAPTION_BYTES = 100_000
 _FETCH_SECONDS = 300.0
+_RETRY_WAITS_S = (0.5, 1.0, 2.0, 4.0)
 
 
 class DatasetError(Exception):
@@ -22,20 +24,33 @@ class DatasetError(Exception):
 
 
 async def fetch(http: httpx.AsyncClient, url: str, max_bytes: int, into: IO[bytes]) -> None:
-    """Download `url`, at most `max_bytes`; raises DatasetError for any answer that is not the whole file."""
-    try:
-        async with http.stream("GET", url, timeout=httpx.Timeout(_FETCH_SECONDS, connect=5)) as answer:
-            answer.raise_for_status()
-            size = 0
-            async for chunk in answer.aiter_bytes(1 << 20):
-                size += len(chunk)
-                if size > max_bytes:
-                    raise DatasetError(f"input_images is larger than {max_bytes} bytes")
-                into.write(chunk)
-    except httpx.HTTPStatusError as error:
-        raise DatasetError(f"HTTP Error {error.response.status_code}: {error.response.reason_phrase}") from error
-    except (httpx.HTTPError, httpx.InvalidURL) as error:
-        raise DatasetError(f"<urlopen error {error or type(error).__name__}>") from error
+    """Download `url`, at most `max_bytes`; raises DatasetError for any answer that is not the whole file.
+
+    A connection that breaks is tried again a few times, as a provider's downloader does.
+    """
+    for wait_s in (*_RETRY_WAITS_S, None):
+        try:
+            await _fetch_once(http, url, max_bytes, into)
+            return
+        except httpx.HTTPStatusError as error:
+            raise DatasetError(f"HTTP Error {error.response.status_code}: {error.response.reason_phrase}") from error
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            if wait_s is None or not isinstance(error, httpx.TransportError):
+                raise DatasetError(f"<urlopen error {error or type(error).__name__}>") from error
+            await asyncio.sleep(wait_s)
+
+
+async def _fetch_once(http: httpx.AsyncClient, url: str, max_bytes: int, into: IO[bytes]) -> None:
+    into.seek(0)
+    into.truncate()
+    async with http.stream("GET", url, timeout=httpx.Timeout(_FETCH_SECONDS, connect=5)) as answer:
+        answer.raise_for_status()
+        size = 0
+        async for chunk in answer.aiter_bytes(1 << 20):
+            size += len(chunk)
+            if size > max_bytes:
+                raise DatasetError(f"input_images is larger than {max_bytes} bytes")
+            into.write(chunk)
 
 
 def spool() -> IO[bytes]:
