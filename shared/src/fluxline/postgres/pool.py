@@ -44,7 +44,9 @@ _UNAVAILABLE = (
 
 def database_error(error: BaseException) -> FluxlineError | None:
     """`DatabaseUnavailable` for what passes by itself, None for everything else; a `Translator` for handlers."""
-    if isinstance(error, _UNAVAILABLE):
+    if isinstance(error, _UNAVAILABLE) and not isinstance(
+        error, ValueError
+    ):  # a value that asyncpg refuses is no outage
         return DatabaseUnavailable(f"PostgreSQL did not answer ({type(error).__name__})")
     return None
 
