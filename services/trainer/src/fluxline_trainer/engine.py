@@ -16,7 +16,7 @@ from fluxline.runtime.logs import get_logger
 from fluxline.runtime.policy import Retry
 from fluxline.runtime.redaction import redact_text
 from fluxline.runtime.stages import StageAttempt
-from fluxline.runtime.telemetry import Metrics, attach_trace, detach_trace
+from fluxline.runtime.telemetry import Metrics, continued_trace
 from fluxline_trainer.errors import SubmissionUnclear
 from fluxline_trainer.job import STAGE, Job, JobState
 from fluxline_trainer.jobs import Jobs, LockedJob, LostJob
@@ -66,15 +66,13 @@ class Engine:
         async with self._jobs.locked(training_id) as locked:
             if locked is None or locked.job.state.is_final:
                 return
-            token = attach_trace(locked.job.trace)
-            try:
-                with bound_contextvars(training_id=str(training_id), state=locked.job.state.value):
-                    await self._step(locked)
-                    await self._schedule(locked.job)
-            except LostJob:
-                log.warning("job.lost", training_id=str(training_id))
-            finally:
-                detach_trace(token)
+            with continued_trace(locked.job.trace):
+                try:
+                    with bound_contextvars(training_id=str(training_id), state=locked.job.state.value):
+                        await self._step(locked)
+                        await self._schedule(locked.job)
+                except LostJob:
+                    log.warning("job.lost", training_id=str(training_id))
 
     async def _step(self, locked: LockedJob) -> None:
         try:

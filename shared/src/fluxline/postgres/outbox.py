@@ -19,7 +19,7 @@ from fluxline.runtime.bus import Bus
 from fluxline.runtime.envelope import body_of, current_trace, headers_of
 from fluxline.runtime.errors import BrokerUnavailable
 from fluxline.runtime.logs import get_logger
-from fluxline.runtime.telemetry import attach_trace, detach_trace
+from fluxline.runtime.telemetry import continued_trace
 
 BATCH = 100
 SWEEP_S = 1.0
@@ -119,11 +119,8 @@ class Relay:
 
     async def _publish(self, row: asyncpg.Record) -> None:
         headers: dict[str, str] = json.loads(row["headers"])
-        token = attach_trace(headers)
-        try:
+        with continued_trace(headers):
             await self.bus.publish_raw(row["subject"], row["body"], headers)
-        finally:
-            detach_trace(token)
 
     async def _listen(self) -> None:
         """Turn notifications into wake-ups; the sweep covers whatever is missed while this reconnects."""

@@ -1,5 +1,8 @@
 """Traces and metrics of one process: OpenTelemetry by OTLP, Prometheus by scrape."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from opentelemetry import context, propagate, trace
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.resources import Resource
@@ -19,14 +22,14 @@ def make_tracer_provider(service: str, otlp_endpoint: str | None) -> TracerProvi
     return provider
 
 
-def attach_trace(headers: dict[str, str]) -> object:
-    """Continue the trace in `headers`; give the result to `detach_trace`."""
-    return context.attach(propagate.extract(headers))
-
-
-def detach_trace(token: object) -> None:
-    """End what `attach_trace` began."""
-    context.detach(token)  # type: ignore[arg-type]  # the API's token type is private
+@contextmanager
+def continued_trace(headers: dict[str, str]) -> Iterator[None]:
+    """Run the block within the trace of `headers` (W3C `traceparent`)."""
+    token = context.attach(propagate.extract(headers))
+    try:
+        yield
+    finally:
+        context.detach(token)
 
 
 def current_trace_id() -> str | None:
