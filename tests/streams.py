@@ -16,9 +16,9 @@ E = TypeVar("E", bound=Event)
 
 async def messages_of(jetstream: JetStreamContext, stream: str = "EVENTS") -> list[RawStreamMsg]:
     """Every message of `stream`, by sequence."""
-    last = (await jetstream.stream_info(stream)).state.last_seq
+    state = (await jetstream.stream_info(stream)).state
     messages = []
-    for sequence in range(1, last + 1):
+    for sequence in range(state.first_seq, state.last_seq + 1):
         try:
             messages.append(await jetstream.get_msg(stream, sequence))
         except NotFoundError:

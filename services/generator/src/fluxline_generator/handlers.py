@@ -7,6 +7,7 @@ from fluxline.contracts.events import GenerationFailed, GenerationRequested, Gen
 from fluxline.postgres.pool import database_error
 from fluxline.runtime.handlers import Delivery, Handlers
 from fluxline.runtime.policy import RetryPolicy
+from fluxline.runtime.stages import StageAttempt
 from fluxline_generator.generator import Generator
 
 PROVIDER = "replicate"
@@ -32,16 +33,18 @@ def generator_handlers(generator: Generator, *, policy: RetryPolicy | None = Non
     return handlers
 
 
-def generation_failed(cause: Event, _stage: Stage, error: FluxlineError, attempts: int) -> Event | None:
+def generation_failed(attempt: StageAttempt, error: FluxlineError) -> Event | None:
     """The end of a generation without images."""
+    cause = attempt.cause
     if not isinstance(cause, GenerationRequested):
         return None
     return GenerationFailed.caused_by(
         cause,
+        discriminator="" if attempt.replay is None else f"r{attempt.replay}",
         generation_id=cause.generation_id,
         category=error.category,
         retryable=error.category.retryable,
         message=error.message,
         hint=error.hint,
-        attempts=attempts,
+        attempts=attempt.attempt,
     )

@@ -119,7 +119,7 @@ class Engine:
         job = locked.job
         attempt = job.stage(self._clock())
         failed = replace(job, state=JobState.FAILED, next_check_at=None, error=redact_text(error.message))
-        end = training_failed(job.cause, STAGE, error, attempt.attempt)
+        end = training_failed(attempt, error)
         await locked.save(failed, attempt.failed(error), *([end] if end else []))
         log.error("training.failed", category=error.category, error=error.message, **error.context)
         self._observe(attempt, "failed", error)

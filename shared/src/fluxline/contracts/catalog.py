@@ -25,6 +25,7 @@ EVENTS: Final[dict[str, type[Event]]] = {
         e.TrainingCancelRequested,
         e.TrainingCanceled,
         e.TrainingRetryRequested,
+        e.TrainingDeleteRequested,
         e.StageStarted,
         e.StageSucceeded,
         e.StageRetried,
@@ -86,21 +87,48 @@ class Consumer:
     batch: int = 1
 
 
-ZIPPER: Final = Consumer("zipper", (e.TrainingRequested.subject,), max_deliver=20)
-ZIPPER_CLEANUP: Final = Consumer("zipper-cleanup", (e.ModelPublished.subject, e.TrainingCanceled.subject), batch=16)
-TRAINER: Final = Consumer("trainer", (e.ZipCreated.subject,), batch=16)
+ZIPPER: Final = Consumer("zipper", (e.TrainingRequested.subject, e.TrainingRetryRequested.subject))
+ZIPPER_CLEANUP: Final = Consumer(
+    "zipper-cleanup",
+    (e.ModelPublished.subject, e.TrainingCanceled.subject, e.TrainingDeleteRequested.subject),
+    batch=16,
+)
+TRAINER: Final = Consumer(
+    "trainer",
+    (e.ZipCreated.subject, e.TrainingRetryRequested.subject, e.TrainingCancelRequested.subject),
+    batch=16,
+)
+TRAINER_CLEANUP: Final = Consumer(
+    "trainer-cleanup",
+    (e.ModelPublished.subject, e.TrainingCanceled.subject, e.TrainingDeleteRequested.subject),
+    batch=16,
+)
 TRAINER_TIMERS: Final = Consumer("trainer-timers", ("timers.due.trainer",), stream=TIMERS_STREAM, batch=32)
-PUBLISHER: Final = Consumer("publisher", (e.TrainingSucceeded.subject,), batch=2)
+PUBLISHER: Final = Consumer("publisher", (e.TrainingSucceeded.subject, e.TrainingRetryRequested.subject), batch=2)
+PUBLISHER_CLEANUP: Final = Consumer(
+    "publisher-cleanup", (e.TrainingCanceled.subject, e.TrainingDeleteRequested.subject), batch=4
+)
 GENERATOR: Final = Consumer("generator", (e.GenerationRequested.subject,), batch=16)
+GENERATOR_CLEANUP: Final = Consumer("generator-cleanup", (e.TrainingDeleteRequested.subject,), batch=4)
 GATEWAY: Final = Consumer("gateway", EVENTS_STREAM.subjects, max_deliver=-1, batch=200, max_ack_pending=2000)
+GATEWAY_ADVISORIES: Final = Consumer(
+    "gateway-advisories", ADVISORIES_STREAM.subjects, stream=ADVISORIES_STREAM, max_deliver=-1, batch=32
+)
 COLLECTOR: Final = Consumer("collector", EVENTS_STREAM.subjects, max_deliver=-1, max_ack_pending=20_000, batch=500)
 CONSUMERS: Final = (
     ZIPPER,
     ZIPPER_CLEANUP,
     TRAINER,
+    TRAINER_CLEANUP,
     TRAINER_TIMERS,
     PUBLISHER,
+    PUBLISHER_CLEANUP,
     GENERATOR,
+    GENERATOR_CLEANUP,
     GATEWAY,
+    GATEWAY_ADVISORIES,
     COLLECTOR,
 )
+OUTCOMES_BUCKET: Final = "outcomes"
+"""The key-value bucket in which cancelation and publication compete; see `outcomes`."""
+OUTCOMES_KEEP_S: Final = 90 * DAY_S

@@ -63,6 +63,10 @@ class FluxlineError(Exception):
     """
 
     category: ClassVar[ErrorCategory] = ErrorCategory.INTERNAL
+    outage: ClassVar[bool] = False
+    """Whether a server of our own is away: that is waited out, however long, and counts as no attempt."""
+    resume_from: ClassVar[Stage | None] = None
+    """Where a retry of the training has to begin, if earlier than at the stage that failed."""
     hint: str = "This is a bug in fluxline: please report it with the training's debug export."
 
     def __init__(

@@ -116,12 +116,17 @@ class TrainingFailed(TrainingEvent):
     message: str
     hint: str
     attempts: int = Field(ge=1)
+    run: int = Field(0, ge=0)
+    resume_from: Stage | None = None
+    """Where a retry has to begin, if earlier than at `stage` (the archive is gone, say)."""
 
 
 class TrainingCancelRequested(TrainingEvent):
-    """The owner wants the training to stop."""
+    """The training's run has to stop: its owner wants that, or it is past its deadline, or it is to be deleted."""
 
     subject: ClassVar[str] = "training.cancel_requested"
+    run: int = Field(0, ge=0)
+    reason: Literal["owner", "deadline", "deleted"] = "owner"
 
 
 class TrainingCanceled(TrainingEvent):
@@ -132,13 +137,23 @@ class TrainingCanceled(TrainingEvent):
 
 
 class TrainingRetryRequested(JobEvent):
-    """The owner wants a failed training to go on from the stage that failed, with what it has."""
+    """The owner wants a failed training to go on from the stage that failed, with what it has; `run` is the new one."""
 
     subject: ClassVar[str] = "training.retry_requested"
     from_stage: Stage
     images: tuple[ImageRef, ...] = ()
     zip_created: ZipCreated | None = None
     training_succeeded: TrainingSucceeded | None = None
+
+
+class TrainingDeleteRequested(TrainingEvent):
+    """An ended training is deleted: each stage removes what it keeps of it. Nothing of the training follows."""
+
+    subject: ClassVar[str] = "training.delete_requested"
+    owner: OwnerName
+    huggingface: HubPublication | None = None
+    """The repository to be removed with it; null when there is none, or when it is to stay."""
+    generation_ids: tuple[UUID, ...] = ()
 
 
 class StageEvent(Event):
@@ -152,9 +167,10 @@ class StageEvent(Event):
 
 
 class StageStarted(StageEvent):
-    """A stage began an attempt."""
+    """A stage began an attempt; `replay` is the dead letter (its sequence in the DLQ) that made it begin again."""
 
     subject: ClassVar[str] = "stage.started"
+    replay: int | None = None
 
 
 class StageSucceeded(StageEvent):

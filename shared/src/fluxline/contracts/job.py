@@ -92,10 +92,12 @@ class JobEvent(TrainingEvent):
     base_model: Literal["black-forest-labs/FLUX.1-dev"] = limits.BASE_MODELS[0]
     parameters: TrainingParameters = TrainingParameters()
     publish: PublishOptions = PublishOptions()
+    run: int = Field(0, ge=0)
+    """How often the training was retried before: 0 is the first run. Facts of an older run are history."""
 
     def job_facts(self) -> dict[str, Any]:
         """The facts to hand on: `NextEvent.caused_by(event, **event.job_facts(), ...)`."""
         return {name: getattr(self, name) for name in JOB_FIELDS}
 
 
-JOB_FIELDS = ("name", "trigger_word", "owner", "base_model", "parameters", "publish")
+JOB_FIELDS = ("name", "trigger_word", "owner", "base_model", "parameters", "publish", "run")

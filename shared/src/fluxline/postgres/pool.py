@@ -24,6 +24,7 @@ class DatabaseUnavailable(FluxlineError):
     """PostgreSQL is not reachable at the moment."""
 
     category: ClassVar[ErrorCategory] = ErrorCategory.NETWORK
+    outage: ClassVar[bool] = True
     hint = "It is tried again by itself; check that PostgreSQL is up and reachable."
 
 

@@ -13,6 +13,8 @@ from fluxline.contracts.event import Event
 from fluxline.runtime.errors import Unreadable
 
 MSG_ID = "Nats-Msg-Id"
+REPLAY = "fluxline-replay"
+"""On a replayed dead letter: its sequence in the DLQ."""
 
 
 @dataclass(frozen=True)
@@ -25,6 +27,12 @@ class Received:
     sequence: int
     attempt: int
     stored_at: datetime
+
+    @property
+    def replay(self) -> int | None:
+        """The sequence in the DLQ of the dead letter that this is a replay of."""
+        value = self.headers.get(REPLAY, "")
+        return int(value) if value.isascii() and value.isdecimal() and len(value) < 19 else None
 
 
 def received_from(message: Msg) -> Received:

@@ -20,6 +20,13 @@ class DeadlineExceeded(FluxlineError):
     hint = "It is tried again by itself; if it keeps happening, look at the service's load."
 
 
+class CutOff(FluxlineError):
+    """The attempt was cut off: its process ended or was stopped."""
+
+    category: ClassVar[ErrorCategory] = ErrorCategory.SERVICE_ERROR
+    hint = "It is tried again by itself; if it keeps happening, look at why the service ends."
+
+
 class BrokerUnavailable(FluxlineError):
     """NATS did not confirm a message."""
 

@@ -15,6 +15,7 @@ from fluxline.contracts.events import TrainingFailed
 from fluxline.runtime.envelope import Received
 from fluxline.runtime.errors import Translator
 from fluxline.runtime.policy import RetryPolicy
+from fluxline.runtime.stages import StageAttempt
 
 E = TypeVar("E", bound=Event)
 Result = Event | Sequence[Event] | None
@@ -33,25 +34,41 @@ class Delivery:
         """1 for the first delivery."""
         return self.message.attempt
 
+    @property
+    def replay(self) -> int | None:
+        """The sequence in the DLQ of the dead letter that this is a replay of."""
+        return self.message.replay
+
 
 Handler = Callable[[E, Delivery], Awaitable[Result]]
-OnGiveUp = Callable[[Event, Stage, FluxlineError, int], Event | None]
-"""Makes the event that ends the job: from the cause, the stage, the error and the number of attempts."""
 
 
-def training_failed(cause: Event, stage: Stage, error: FluxlineError, attempts: int) -> Event | None:
-    """The end of a training at `stage`; None where the cause belongs to no training."""
+class JobOver(Exception):
+    """Raised by a handler that finds its job over (canceled, say): the message is done, and nothing is said."""
+
+
+OnGiveUp = Callable[[StageAttempt, FluxlineError], Event | None]
+"""Makes the event that ends the job from the last attempt and its error."""
+IsOver = Callable[[Event], Awaitable[bool]]
+"""Whether the event needs no work any more, because its job was canceled, say: asked before each attempt."""
+
+
+def training_failed(attempt: StageAttempt, error: FluxlineError) -> Event | None:
+    """The end of a training at the attempt's stage; None where its cause belongs to no training."""
+    cause, stage = attempt.cause, attempt.stage
     if cause.training_id is None:
         return None
     return TrainingFailed.caused_by(
         cause,
-        discriminator=stage,
+        discriminator=stage if attempt.replay is None else f"{stage}/r{attempt.replay}",
         stage=stage,
         category=error.category,
         retryable=error.category.retryable,
         message=error.message,
         hint=error.hint,
-        attempts=attempts,
+        attempts=attempt.attempt,
+        run=getattr(cause, "run", 0),
+        resume_from=error.resume_from,
     )
 
 
@@ -74,8 +91,10 @@ class Handlers:
         policy: RetryPolicy | None = None,
         deadline_s: float = 900.0,
         translators: Sequence[Translator] = (),
+        is_over: IsOver | None = None,
     ) -> None:
         self.consumer = consumer
+        self.is_over = is_over
         self.policy = policy or RetryPolicy()
         self.deadline_s = deadline_s
         self.translators = tuple(translators)

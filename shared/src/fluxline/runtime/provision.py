@@ -7,6 +7,7 @@ that exists would ignore changed settings.
 import asyncio
 import os
 import sys
+import time
 
 import nats
 from nats.js import JetStreamContext
@@ -21,36 +22,101 @@ from nats.js.api import (
 )
 from nats.js.errors import BadRequestError, NotFoundError
 
-from fluxline.contracts.catalog import CONSUMERS, STREAMS, Consumer, Stream
+from fluxline.contracts.catalog import CONSUMERS, OUTCOMES_BUCKET, OUTCOMES_KEEP_S, STREAMS, Consumer, Stream
 
 TIMEOUT_S = 10.0
+OUTCOMES_BYTES = 256 * 1024**2
 
 
-async def provision(nats_url: str, *, replicas: int = 1) -> None:
-    """Make the JetStream at `nats_url` equal to the catalog. Safe to run any number of times, and at once."""
+async def provision(nats_url: str, *, replicas: int = 1, only_missing: bool = False) -> None:
+    """Make the JetStream at `nats_url` equal to the catalog. Safe to run any number of times, and at once.
+
+    With `only_missing` what is there stays as it is: how a service mends a JetStream that lost something.
+    """
     client = await nats.connect(
         nats_url.split(","), connect_timeout=5, max_reconnect_attempts=20, reconnect_time_wait=0.5
     )
     try:
         jetstream = client.jetstream(timeout=TIMEOUT_S)
-        for stream in STREAMS:
-            await _ensure_stream(jetstream, stream_config(stream, replicas))
+        for config in stream_configs(replicas):
+            await _ensure_stream(jetstream, config, only_missing=only_missing)
         for consumer in CONSUMERS:
-            await jetstream.add_consumer(consumer.stream.name, config=consumer_config(consumer))
+            await _ensure_consumer(jetstream, consumer, only_missing=only_missing)
     finally:
         await client.close()
 
 
-async def _ensure_stream(jetstream: JetStreamContext, config: StreamConfig) -> None:
+def stream_configs(replicas: int) -> list[StreamConfig]:
+    """Every stream that there has to be, the one behind the bucket of outcomes included."""
+    return [*(stream_config(stream, replicas) for stream in STREAMS), _bucket_config(replicas)]
+
+
+async def _ensure_stream(jetstream: JetStreamContext, config: StreamConfig, *, only_missing: bool) -> None:
     try:
         await jetstream.stream_info(config.name or "")
     except NotFoundError:
         try:
-            await jetstream.add_stream(config)
+            await jetstream.add_stream(config.evolve(first_seq=_first_sequence()))
             return
         except BadRequestError:  # somebody else made it in the meantime
             pass
-    await jetstream.update_stream(config)
+    if not only_missing:
+        await jetstream.update_stream(config)
+
+
+def _first_sequence() -> int:
+    """Microseconds since 1970: a stream that is made again goes on above every sequence of the lost one.
+
+    So "newer" stays "greater" for whoever remembers sequences. They stay below 2^53, which JSON readers need.
+    """
+    return time.time_ns() // 1000
+
+
+async def _ensure_consumer(jetstream: JetStreamContext, consumer: Consumer, *, only_missing: bool) -> None:
+    if only_missing:
+        try:
+            await jetstream.consumer_info(consumer.stream.name, consumer.durable)
+            return
+        except NotFoundError:
+            pass
+    await jetstream.add_consumer(consumer.stream.name, config=consumer_config(consumer))
+
+
+def drift(wanted: StreamConfig | ConsumerConfig, found: StreamConfig | ConsumerConfig) -> list[str]:
+    """The settings in which a server's configuration differs from the catalog's; empty when it is equal."""
+    names = _CHECKED_OF_STREAM if isinstance(wanted, StreamConfig) else _CHECKED_OF_CONSUMER
+    return [name for name in names if _plain(getattr(wanted, name)) != _plain(getattr(found, name))]
+
+
+_CHECKED_OF_STREAM = (
+    *("subjects", "retention", "storage", "discard", "max_age", "max_bytes", "max_msg_size", "num_replicas"),
+    *("duplicate_window", "max_msgs_per_subject", "allow_rollup_hdrs", "allow_msg_schedules", "persist_mode"),
+)
+_CHECKED_OF_CONSUMER = ("filter_subjects", "ack_policy", "ack_wait", "max_deliver", "max_ack_pending")
+
+
+def _plain(value: object) -> object:
+    """Servers leave out what is off, and say one subject as a text where we say a list."""
+    return sorted(value) if isinstance(value, list) else value or None
+
+
+def _bucket_config(replicas: int) -> StreamConfig:
+    """The stream of a key-value bucket (NATS architecture record ADR-8), which keeps the last value of each key."""
+    return StreamConfig(
+        name=f"KV_{OUTCOMES_BUCKET}",
+        subjects=[f"$KV.{OUTCOMES_BUCKET}.>"],
+        retention=RetentionPolicy.LIMITS,
+        max_bytes=OUTCOMES_BYTES,
+        duplicate_window=120.0,
+        storage=StorageType.FILE,
+        discard=DiscardPolicy.NEW,
+        max_age=OUTCOMES_KEEP_S,
+        max_msgs_per_subject=1,
+        num_replicas=replicas,
+        allow_direct=False,
+        allow_rollup_hdrs=True,
+        deny_delete=True,
+    )
 
 
 def stream_config(stream: Stream, replicas: int) -> StreamConfig:

@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 from fluxline.contracts.errors import FluxlineError, Stage
 from fluxline.contracts.event import Event
 from fluxline.contracts.events import StageEvent, StageFailed, StageRetried, StageStarted, StageSucceeded
+from fluxline.runtime.errors import CutOff
 from fluxline.runtime.redaction import redact, redact_text
 
 S = TypeVar("S", bound=StageEvent)
@@ -16,17 +17,33 @@ class StageAttempt:
     """One attempt at a stage, from start to its one end; makes the events, publishes nothing."""
 
     def __init__(
-        self, stage: Stage, service: str, cause: Event, attempt: int, *, elapsed_s: float | None = None
+        self,
+        stage: Stage,
+        service: str,
+        cause: Event,
+        attempt: int,
+        *,
+        elapsed_s: float | None = None,
+        replay: int | None = None,
     ) -> None:
         self.stage = stage
         self.service = service
         self.cause = cause
         self.attempt = attempt
+        self.replay = replay
         self._started = monotonic() - (elapsed_s or 0.0)
 
     def started(self) -> StageStarted:
         """The attempt begins."""
-        return self._make(StageStarted)
+        return self._make(StageStarted, replay=self.replay)
+
+    def cut_off(self) -> StageRetried:
+        """The end of an attempt that has none of its own, because its process ended; how long it ran is not known.
+
+        Where the attempt did end in a retry, this has the id of that event, and the stream drops it.
+        """
+        self._started = monotonic()
+        return self.retried(CutOff(), 0.0)
 
     def succeeded(self, provider_ids: dict[str, str] | None = None) -> StageSucceeded:
         """The attempt ended well."""
@@ -63,13 +80,16 @@ class StageAttempt:
     def _make(self, event_class: type[S], **facts: Any) -> S:
         return event_class.caused_by(
             self.cause,
-            discriminator=f"{self.stage}/{self.attempt}",
+            discriminator=f"{self.stage}/{self.attempt}" if self.replay is None else self._of_replay(),
             stage=self.stage,
             service=self.service,
             attempt=self.attempt,
             generation_id=getattr(self.cause, "generation_id", None),
             **facts,
         )
+
+    def _of_replay(self) -> str:
+        return f"{self.stage}/r{self.replay}/{self.attempt}"
 
 
 def _scalars(context: dict[str, Any]) -> dict[str, Any]:

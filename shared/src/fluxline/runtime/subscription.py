@@ -10,12 +10,12 @@ from faststream import AckPolicy
 from faststream.nats import JStream, NatsMessage, PullSub
 from structlog.contextvars import bound_contextvars
 
-from fluxline.contracts.errors import FluxlineError
+from fluxline.contracts.errors import FluxlineError, Stage
 from fluxline.contracts.event import Event
 from fluxline.runtime.bus import Bus
 from fluxline.runtime.envelope import Received, read_event, received_from
 from fluxline.runtime.errors import BrokerUnavailable, DeadlineExceeded, Unreadable, as_fluxline_error
-from fluxline.runtime.handlers import Delivery, Handlers, Result, Route
+from fluxline.runtime.handlers import Delivery, Handlers, JobOver, Result, Route
 from fluxline.runtime.logs import get_logger
 from fluxline.runtime.policy import GiveUp, Retry
 from fluxline.runtime.stages import StageAttempt
@@ -25,6 +25,7 @@ log = get_logger(__name__)
 
 FETCH_TIMEOUT_S = 5.0
 DRAIN_NAK_DELAY_S = 0.1
+OUTAGE_POLL_S = 1.0
 _LOST_ACK = (nats.errors.Error, ConnectionError, TimeoutError)
 """An acknowledgement that could not be sent: the message comes again, which every handler bears."""
 
@@ -77,24 +78,50 @@ class Subscription:
             log.error("message.buried", durable=self.consumer.durable, subject=received.subject)
             return None
         with bound_contextvars(training_id=str(event.training_id), subject=event.subject, attempt=received.attempt):
+            if self.handlers.is_over and await self.handlers.is_over(event):
+                log.info("message.over")
+                return None
             return await self._attempt(route, event, received)
 
     async def _attempt(self, route: Route, event: Event, received: Received) -> float | None:
-        attempt = StageAttempt(route.stage, self.bus.service, event, received.attempt) if route.stage else None
-        if attempt:
-            await self.bus.publish(attempt.started())
+        attempt = await self._begin(route.stage, event, received) if route.stage else None
         try:
-            result = await self._run(route, event, received)
+            result = await self._run_through_outages(route, event, received)
             await self._publish_all(result)
+        except JobOver:
+            log.info("attempt.over")
+            return None
         except Exception as error:
             log.warning("attempt.failed", exc_info=not isinstance(error, FluxlineError), error=str(error))
-            return await self._after_failure(
-                route, event, received, attempt, as_fluxline_error(error, self.handlers.translators)
-            )
+            return await self._after_failure(route, received, attempt, self._as_ours(error))
         if attempt:
             await self.bus.publish(attempt.succeeded())
             self._observe(attempt, "succeeded")
         return None
+
+    async def _begin(self, stage: Stage, event: Event, received: Received) -> StageAttempt:
+        """Say that the attempt begins, and that the one before has ended, if that has not been said."""
+        number, replay = received.attempt, received.replay
+        if number > 1:
+            await self.bus.publish(StageAttempt(stage, self.bus.service, event, number - 1, replay=replay).cut_off())
+        attempt = StageAttempt(stage, self.bus.service, event, number, replay=replay)
+        await self.bus.publish(attempt.started())
+        return attempt
+
+    async def _run_through_outages(self, route: Route, event: Event, received: Received) -> Result:
+        """Run the handler; while a server of our own is away, wait for it and run the handler anew."""
+        while True:
+            try:
+                return await self._run(route, event, received)
+            except Exception as error:
+                ours = self._as_ours(error)
+                if not ours.outage:
+                    raise
+                log.warning("attempt.waiting", error=ours.message)
+                await asyncio.sleep(OUTAGE_POLL_S)
+
+    def _as_ours(self, error: Exception) -> FluxlineError:
+        return as_fluxline_error(error, self.handlers.translators)
 
     async def _run(self, route: Route, event: Event, received: Received) -> Result:
         try:
@@ -112,7 +139,6 @@ class Subscription:
     async def _after_failure(
         self,
         route: Route,
-        event: Event,
         received: Received,
         attempt: StageAttempt | None,
         error: FluxlineError,
@@ -123,13 +149,12 @@ class Subscription:
                 await self.bus.publish(attempt.retried(error, outcome.delay_s))
                 self._observe(attempt, "retried", error)
             return outcome.delay_s
-        await self._give_up(route, event, received, attempt, error, outcome)
+        await self._give_up(route, received, attempt, error, outcome)
         return None
 
     async def _give_up(
         self,
         route: Route,
-        event: Event,
         received: Received,
         attempt: StageAttempt | None,
         error: FluxlineError,
@@ -139,7 +164,7 @@ class Subscription:
         if attempt:
             await self.bus.publish(attempt.failed(error))
             self._observe(attempt, "failed", error)
-            if end := route.on_give_up(event, attempt.stage, error, received.attempt):
+            if end := route.on_give_up(attempt, error):
                 await self.bus.publish(end)
         if not error.category.is_users:
             await self.bus.bury(self.consumer.durable, received, error)
