@@ -38,7 +38,7 @@ class NatsServer(Process):
         super().__init__([script("nats-server"), "-c", str(config)], home / "log", self._is_ready)
 
     def _is_ready(self, _pid: int) -> bool:
-        return _answers(f"{self.monitor_url}/healthz?js-server-only=true", 200)
+        return answers(f"{self.monitor_url}/healthz?js-server-only=true", 200)
 
 
 class PostgresServer(Process):
@@ -137,7 +137,7 @@ class SeaweedServer(Process):
             client.close()
 
     def _is_ready(self, _pid: int) -> bool:
-        return _answers(f"{self._master}/dir/assign", 200) and _answers(f"{self.endpoint}/healthz", 200)
+        return answers(f"{self._master}/dir/assign", 200) and answers(f"{self.endpoint}/healthz", 200)
 
 
 @contextmanager
@@ -208,7 +208,7 @@ def _seaweed_options(home: Path, config: Path, ports: list[int]) -> list[str]:
     return [f"-{name}={value}" for name, value in options.items()]
 
 
-def _answers(url: str, status: int) -> bool:
+def answers(url: str, status: int) -> bool:
     try:
         return httpx.get(url, timeout=2, trust_env=False).status_code == status
     except httpx.TransportError:

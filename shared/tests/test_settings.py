@@ -36,3 +36,20 @@ def test_every_wrong_variable_is_named_at_once_and_no_value_is_shown(
     assert "NATS_URL: must start with nats:// or tls://" in message
     assert "DEMO_WORKERS" in message
     assert "secretsecret" not in message
+
+
+def test_production_without_the_monitoring_address_is_refused(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("NATS_URL", "nats://127.0.0.1:4222")
+    monkeypatch.setenv("DEMO_API_TOKEN", "x")
+    monkeypatch.setenv("FLUXLINE_PRODUCTION", "true")
+    with pytest.raises(SystemExit) as stopped:
+        load(DemoSettings)
+    assert stopped.value.code == EX_CONFIG
+    assert "NATS_MONITOR_URL" in capsys.readouterr().err
+
+
+def test_monitoring_addresses_are_divided_by_commas() -> None:
+    settings = ServiceSettings(nats_url="nats://a:1,nats://b:1", nats_monitor_url="http://a:8222, http://b:8222")
+    assert settings.nats_monitor_urls == ["http://a:8222", "http://b:8222"]

@@ -19,7 +19,14 @@ SANDBOX_KEYS = {
 SANDBOX_PATHS = {"replicate": "/replicate", "huggingface": "/hf", "together": "/together/v1"}
 USES_STORAGE = ("gateway", "zipper", "trainer", "publisher", "generator")
 USES_PROVIDERS = {"trainer": ("replicate",), "publisher": ("huggingface",), "generator": ("replicate", "together")}
-_NOT_INHERITED = VARIABLES | {"DATABASE_URL", "NATS_URL", "STORAGE_DIR", "STORAGE_SECRET", "COLLECTOR_TOKEN"}
+_NOT_INHERITED = VARIABLES | {
+    "DATABASE_URL",
+    "NATS_URL",
+    "NATS_MONITOR_URL",
+    "STORAGE_DIR",
+    "STORAGE_SECRET",
+    "COLLECTOR_TOKEN",
+}
 
 
 @dataclass(frozen=True)
@@ -40,7 +47,8 @@ class Environments:
 
     def provisioning(self) -> dict[str, str]:
         """For making streams and consumers."""
-        return self.plain() | {"NATS_URL": self.ports.url("nats", "nats")}
+        monitor = self.ports.url("nats_monitor")
+        return self.plain() | {"NATS_URL": self.ports.url("nats", "nats"), "NATS_MONITOR_URL": monitor}
 
     def sandbox(self) -> dict[str, str]:
         """For the providers' stand-ins."""

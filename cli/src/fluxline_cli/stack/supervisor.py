@@ -15,7 +15,7 @@ READY_POLL_S = 0.05
 START_TIMEOUT_S = 120.0
 START_ATTEMPTS = 5
 FIRST_BACKOFF_S, LONGEST_BACKOFF_S = 0.2, 10.0
-STEADY_S = 30.0
+STEADY_S = 3.0
 """Who ran this long starts again without a growing delay."""
 STOP_PATIENCE_S = 20.0
 EX_CONFIG = 78

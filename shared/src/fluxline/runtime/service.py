@@ -7,25 +7,20 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from functools import partial
 
-import nats.errors
-import nats.js.errors
 import uvicorn
 
 from fluxline.contracts.catalog import Consumer
 from fluxline.runtime.batches import BatchHandler, consume_batches
 from fluxline.runtime.bus import Bus
-from fluxline.runtime.errors import BrokerUnavailable
 from fluxline.runtime.handlers import Handlers
 from fluxline.runtime.health import AsgiApp, Check, Health, Receive, Scope, Send, respond
 from fluxline.runtime.logs import get_logger, setup_logs
-from fluxline.runtime.settings import ServiceSettings
+from fluxline.runtime.provisioned import Provisioned, Unsafe
+from fluxline.runtime.settings import EX_CONFIG, ServiceSettings
 from fluxline.runtime.subscription import Subscription
 from fluxline.runtime.telemetry import Metrics, make_tracer_provider
 from fluxline.runtime.watchdog import watch_event_loop
 
-PROVISIONING_POLL_S = 0.5
-CHECK_NATS_TIMEOUT_S = 2.0
-_NOT_YET = (BrokerUnavailable, nats.errors.Error, nats.js.errors.Error, TimeoutError)
 Work = Callable[[], Awaitable[None]]
 
 log = get_logger(__name__)
@@ -48,10 +43,10 @@ class Service:
             graceful_timeout_s=settings.graceful_timeout_s,
             on_lost=_start_anew,
         )
+        self._provisioned = Provisioned(self.bus, settings)
         self.health.checks["nats"] = self._check_nats
         self.started = asyncio.Event()
         self.exit_status = 0
-        self._consumers: list[Consumer] = []
         self._before: list[Work] = []
         self._background: dict[str, Work] = {}
         self._closing: list[Work] = []
@@ -59,11 +54,11 @@ class Service:
     def consume(self, handlers: Handlers) -> None:
         """Bind typed handlers to their durable consumer."""
         Subscription(self.bus, handlers, self.metrics).register()
-        self._consumers.append(handlers.consumer)
+        self._provisioned.consumers.append(handlers.consumer)
 
     def consume_batches(self, consumer: Consumer, handle: BatchHandler) -> None:
         """Bind a batch handler to its durable consumer."""
-        self._consumers.append(consumer)
+        self._provisioned.consumers.append(consumer)
         self.background(consumer.durable, partial(self._consume_batches, consumer, handle))
 
     def background(self, name: str, work: Work) -> None:
@@ -102,10 +97,18 @@ class Service:
                 group.create_task(self._join_nats())
                 for name, work in self._background.items():
                     group.create_task(self._endless(name, work))
-        except Exception:
+        except* Unsafe as refusals:
+            [refusal, *_] = refusals.exceptions
+            log.critical("service.refuses_to_start", reason=str(refusal), remedy=Unsafe.hint)
+            self._end(EX_CONFIG)
+        except* Exception:
             log.exception("service.failed")
-            self.exit_status = 1
-            os.kill(os.getpid(), signal.SIGTERM)
+            self._end(1)
+
+    def _end(self, exit_status: int) -> None:
+        """Stop as on SIGTERM, but tell the supervisor that it was not meant."""
+        self.exit_status = self.exit_status or exit_status
+        os.kill(os.getpid(), signal.SIGTERM)
 
     async def _endless(self, name: str, work: Work) -> None:
         await work()
@@ -114,31 +117,18 @@ class Service:
 
     async def _join_nats(self) -> None:
         await self.bus.broker.connect()
-        await self._wait_for_provisioning()
+        await self._provisioned.wait()
         await self.bus.broker.start()
         self.started.set()
-        log.info("service.started", consumers=[consumer.durable for consumer in self._consumers])
+        log.info("service.started", consumers=[consumer.durable for consumer in self._provisioned.consumers])
+        await self._provisioned.watch()
 
     async def _consume_batches(self, consumer: Consumer, handle: BatchHandler) -> None:
         await self.started.wait()
         await consume_batches(self.bus, consumer, handle)
 
-    async def _wait_for_provisioning(self) -> None:
-        """Streams and consumers are made in one place only; until it has run, there is nothing to do."""
-        waiting = False
-        while True:
-            try:
-                return await self._check_nats()
-            except _NOT_YET as error:
-                if not waiting:
-                    log.warning("service.waiting_for_provisioning", error=str(error))
-                waiting = True
-                await asyncio.sleep(PROVISIONING_POLL_S)
-
     async def _check_nats(self) -> None:
-        jetstream = self.bus.jetstream
-        for consumer in self._consumers:
-            await jetstream.consumer_info(consumer.stream.name, consumer.durable, timeout=CHECK_NATS_TIMEOUT_S)
+        await self._provisioned.check()
 
     async def _stop(self, work: asyncio.Task[None]) -> None:
         self.bus.stopping = True

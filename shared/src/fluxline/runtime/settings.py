@@ -1,9 +1,9 @@
 """Settings that every service has, and how a wrong or missing one stops the service with a remedy."""
 
 import sys
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, Self, TypeVar
 
-from pydantic import AfterValidator, Field, SecretStr, ValidationError, field_validator
+from pydantic import AfterValidator, Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 S = TypeVar("S", bound=BaseSettings)
@@ -21,6 +21,19 @@ class ServiceSettings(BaseSettings):
 
     nats_url: str = Field(
         validation_alias="NATS_URL", description="set it to the NATS servers, like nats://127.0.0.1:4222"
+    )
+    nats_replicas: int = Field(
+        1, ge=1, le=5, validation_alias="NATS_REPLICAS", description="on how many NATS servers each stream is kept"
+    )
+    nats_monitor_url: str | None = Field(
+        None,
+        validation_alias="NATS_MONITOR_URL",
+        description="set it to the monitoring address of each NATS server, like http://nats:8222, divided by commas",
+    )
+    production: bool = Field(
+        False,
+        validation_alias="FLUXLINE_PRODUCTION",
+        description="set it to true where no acknowledged message may be lost in a power cut",
     )
     otlp_endpoint: str | None = Field(
         None,
@@ -40,6 +53,17 @@ class ServiceSettings(BaseSettings):
         if not all(url.strip().startswith(("nats://", "tls://")) for url in value.split(",")):
             raise ValueError("must start with nats:// or tls://")
         return value
+
+    @model_validator(mode="after")
+    def _can_be_checked(self) -> Self:
+        if self.production and not self.nats_monitor_urls:
+            raise ValueError("FLUXLINE_PRODUCTION needs NATS_MONITOR_URL, to see that NATS keeps what it acknowledges")
+        return self
+
+    @property
+    def nats_monitor_urls(self) -> list[str]:
+        """The monitoring address of each NATS server."""
+        return [url.strip() for url in (self.nats_monitor_url or "").split(",") if url.strip()]
 
 
 def _has_postgres_scheme(value: SecretStr) -> SecretStr:
