@@ -9,10 +9,10 @@ MEMBERS := shared services/gateway services/zipper services/trainer services/pub
 SOURCES := $(foreach member,$(MEMBERS),$(member)/src)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup up demo test check lint types imports unit format lock clean
+.PHONY: help setup up demo test check lint types imports unit test-faults soak test-fuzz format lock clean
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: $(STAMP) ## Make the environment in .venv from requirements.lock (every other target does it first)
 
@@ -49,6 +49,15 @@ imports: setup ## The import rules of pyproject.toml
 
 unit: setup ## The tests, two at a time
 	@$(BIN)/pytest -q -n 2 --dist loadfile
+
+test-faults: setup ## Kill, stop, cut, delay and corrupt the real stack; writes the table of docs/reliability.md
+	@$(BIN)/pytest -q tests/faults --write-table
+
+soak: setup ## 200 jobs while a random process is killed every second (JOBS=, SEED=)
+	@$(BIN)/python -m tests.faults.soak $(if $(JOBS),--jobs $(JOBS)) $(if $(SEED),--seed $(SEED))
+
+test-fuzz: setup ## 10,000 mutated images, 2,000 mutated archives of weights, every call of the API
+	@$(BIN)/pytest -q tests/fuzz --full
 
 format: setup ## Format and mend what can be mended
 	@$(BIN)/ruff check --fix --quiet . || true

@@ -9,7 +9,15 @@ from uuid import uuid4
 
 from fluxline.contracts.errors import ErrorCategory, FluxlineError, Stage
 from fluxline.contracts.event import Event
-from fluxline.contracts.events import ModelPublished, TrainingStarted, ZipCreated, ZipProgressed
+from fluxline.contracts.events import (
+    ModelPublished,
+    TrainingCanceled,
+    TrainingCancelRequested,
+    TrainingRetryRequested,
+    TrainingStarted,
+    ZipCreated,
+    ZipProgressed,
+)
 from fluxline.runtime.envelope import Received, body_of, headers_of
 from fluxline.runtime.handlers import training_failed
 from fluxline.runtime.stages import StageAttempt
@@ -78,7 +86,7 @@ def publish_stage(cause: Event, attempts: list[FluxlineError | None]) -> list[Ev
         elif error.category.retryable:
             events.append(attempt.retried(error, 1))
         else:
-            failed = training_failed(cause, Stage.HUGGINGFACE_UPLOAD, error, number)
+            failed = training_failed(attempt, error)
             assert failed
             events += [attempt.failed(error), failed]
     return events
@@ -160,3 +168,27 @@ def test_an_event_that_came_twice_counts_once() -> None:
 
 def test_the_current_stage_of_a_running_job_is_the_next_one_to_start() -> None:
     assert summary_of(list(zip_stage())).current_stage == "replicate_training"
+
+
+def test_a_stage_that_ran_when_the_training_was_canceled_ends_with_it() -> None:
+    events = zip_stage()
+    events += publish_stage(events[3], [HubDown()])
+    request = TrainingCancelRequested.first(f"{TRAINING}/0", training_id=TRAINING)
+    events += [request, TrainingCanceled.caused_by(request, stage=Stage.HUGGINGFACE_UPLOAD)]
+    upload = summary_of(list(events)).stages[1]
+    assert upload.status == "canceled"
+    assert upload.ended_at == START + timedelta(seconds=len(events))
+    assert upload.duration_ms is not None
+
+
+def test_a_retried_stage_counts_the_attempts_of_both_runs_and_ends_as_the_newest() -> None:
+    events = zip_stage()
+    events += publish_stage(events[3], [HubDown(), WrongToken()])
+    retry = TrainingRetryRequested.first(
+        f"{TRAINING}/1", **requested(TRAINING).job_facts(), training_id=TRAINING, from_stage=Stage.HUGGINGFACE_UPLOAD
+    )
+    events += [retry, *publish_stage(retry, [None])]
+    upload = summary_of(list(events)).stages[1]
+    assert (upload.attempts, upload.status) == (3, "succeeded")
+    again = publish_stage(retry, [HubDown()])
+    assert summary_of([*events[:-2], *again]).stages[1].status == "retrying"

@@ -14,7 +14,7 @@ from fluxline_collector.journal import STAGE_NAMES, Level
 
 STAGES = ("zip_creation", "replicate_training", "huggingface_upload")
 LOG_LINES = 50
-StageStatus = Literal["running", "retrying", "succeeded", "failed"]
+StageStatus = Literal["running", "retrying", "succeeded", "failed", "canceled"]
 JobStatus = Literal["running", "succeeded", "failed", "canceled"]
 
 
@@ -138,11 +138,23 @@ def _stages(events: Sequence[StoredEvent]) -> list[StageSummary]:
         if event.type.startswith("stage.") and event.stage and event.problem is None:
             by_stage.setdefault(event.stage, []).append(event)
     order = [stage for stage in STAGES if stage in by_stage] + [stage for stage in by_stage if stage not in STAGES]
-    return [_stage(stage, by_stage[stage]) for stage in order]
+    canceled_at = next((event.at for event in events if event.type == "training.canceled"), None)
+    return [_stage(stage, by_stage[stage], canceled_at) for stage in order]
 
 
-def _stage(stage: str, events: Sequence[StoredEvent]) -> StageSummary:
-    last = max(events, key=lambda event: (event.attempt or 0, event.type != "stage.started"))
+def _runs(events: Sequence[StoredEvent]) -> list[list[StoredEvent]]:
+    """A stage's events, divided where it gave up and was begun again: attempts count from 1 in each run."""
+    runs: list[list[StoredEvent]] = [[]]
+    for event in events:
+        if runs[-1] and runs[-1][-1].type == "stage.failed":
+            runs.append([])
+        runs[-1].append(event)
+    return runs
+
+
+def _stage(stage: str, events: Sequence[StoredEvent], canceled_at: datetime | None) -> StageSummary:
+    runs = _runs(events)
+    last = max(runs[-1], key=lambda event: (event.attempt or 0, event.type != "stage.started"))
     started_at = min(event.at for event in events)
     status: StageStatus = {
         "stage.started": "running",
@@ -151,12 +163,14 @@ def _stage(stage: str, events: Sequence[StoredEvent]) -> StageSummary:
         "stage.failed": "failed",
     }[last.type]  # type: ignore[assignment]  # the dict's values are the literals
     ended_at = last.at if status in ("succeeded", "failed") else None
+    if ended_at is None and canceled_at is not None:  # what ran then has no other end
+        status, ended_at = "canceled", max(canceled_at, last.at)
     work_ms = sum(event.duration_ms or 0 for event in events)
     duration_ms = max(int((ended_at - started_at).total_seconds() * 1000), work_ms) if ended_at else None
     return StageSummary(
         stage=stage,
         status=status,
-        attempts=max(event.attempt or 1 for event in events),
+        attempts=sum(max(event.attempt or 1 for event in run) for run in runs),
         started_at=started_at,
         ended_at=ended_at,
         duration_ms=duration_ms,

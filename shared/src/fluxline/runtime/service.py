@@ -3,6 +3,7 @@
 import asyncio
 import os
 import signal
+import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from functools import partial
@@ -49,6 +50,7 @@ class Service:
         self.exit_status = 0
         self._before: list[Work] = []
         self._background: dict[str, Work] = {}
+        self._draining: list[Callable[[], None]] = []
         self._closing: list[Work] = []
 
     def consume(self, handlers: Handlers) -> None:
@@ -72,6 +74,10 @@ class Service:
     def before_start(self, work: Work) -> None:
         """Run before anything is consumed (open a pool); waits and retries are the work's own."""
         self._before.append(work)
+
+    def on_drain(self, end: Callable[[], None]) -> None:
+        """Call `end` as soon as the process is to stop, so that what would run for ever (a live stream) ends."""
+        self._draining.append(end)
 
     def on_close(self, work: Work) -> None:
         """Run after everything else has stopped (close a pool)."""
@@ -152,8 +158,26 @@ class Service:
         )
         for stop in (signal.SIGTERM, signal.SIGINT):  # uvicorn raises them again once it has stopped well
             signal.signal(stop, lambda *_: None)
-        uvicorn.Server(config).run()
+        _Server(config, self._drain).run()
         return self.exit_status
+
+    def _drain(self) -> None:
+        self.bus.stopping = True
+        for end in self._draining:
+            end()
+
+
+class _Server(uvicorn.Server):
+    """A server that says when it begins to stop: it waits for open requests before it tells the application."""
+
+    def __init__(self, config: uvicorn.Config, drain: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._drain = drain
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Take no more connections, and let open requests come to their end."""
+        self._drain()
+        await super().shutdown(sockets)
 
 
 def _start_anew() -> None:
