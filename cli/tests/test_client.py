@@ -96,10 +96,14 @@ async def test_a_broken_stream_goes_on_where_it_was_and_no_event_is_lost_or_repe
 async def test_each_photo_gets_its_own_verdict(tmp_path: Path) -> None:
     for name in ("a.jpg", "b.jpg"):
         (tmp_path / name).write_bytes(b"photo")
-    accepted = answer({"accepted": [{"id": "1"}], "rejected": []}, 201)
-    refused = answer({"accepted": [], "rejected": [{"filename": "b.jpg", "code": "x", "reason": "no photo"}]}, 201)
+
+    async def gateway(request: httpx.Request) -> httpx.Response:
+        if b'filename="a.jpg"' in await request.aread():
+            return answer({"accepted": [{"id": "1"}], "rejected": []}, 201)
+        return answer({"accepted": [], "rejected": [{"filename": "b.jpg", "code": "x", "reason": "no photo"}]}, 201)
+
     seen: list[Verdict] = []
-    async with Script(accepted, refused).client() as client:
+    async with Client("http://gateway", "fl_key", transport=httpx.MockTransport(gateway)) as client:
         verdicts = await upload(client, find([tmp_path]), seen.append)
     assert [(verdict.path.name, verdict.image_id, verdict.reason) for verdict in verdicts] == [
         ("a.jpg", "1", ""),

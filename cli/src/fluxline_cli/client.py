@@ -61,6 +61,20 @@ class Client:
         """A training as it stands."""
         return await self.get(f"/v1/trainings/{training_id}")
 
+    async def cancel_training(self, training_id: str) -> Json:
+        """Ask for a training to be stopped; returns it."""
+        return await self._act(training_id, "cancel")
+
+    async def retry_training(self, training_id: str) -> Json:
+        """Let a failed training go on; returns it. Asking again after a lost answer is the same retry."""
+        return await self._act(training_id, "retry")
+
+    async def delete_training(self, training_id: str, *, keep_repository: bool) -> bool:
+        """Delete a training; True when it still runs, and is deleted once it has stopped."""
+        parameters = {"keep_repository": str(keep_repository).lower()}
+        answer = await self.request("DELETE", f"/v1/trainings/{training_id}", params=parameters)
+        return answer.status_code == httpx.codes.ACCEPTED
+
     async def debug(self, training_id: str) -> Json:
         """The summary of a training: stages, errors, recent log, diagnosis."""
         return await self.get(f"/v1/trainings/{training_id}/debug")
@@ -98,6 +112,11 @@ class Client:
                     raise problem_of(answer)
             await asyncio.sleep(min(0.2 * 2**attempt, LONGEST_PAUSE_S))
         raise AssertionError("unreachable")
+
+    async def _act(self, training_id: str, action: str) -> Json:
+        headers = {"Idempotency-Key": str(uuid.uuid4())}
+        training: Json = (await self.request("POST", f"/v1/trainings/{training_id}/{action}", headers=headers)).json()
+        return training
 
     async def _create(self, path: str, body: Json) -> Json:
         answer = await self.request("POST", path, json=body, headers={"Idempotency-Key": str(uuid.uuid4())})

@@ -10,7 +10,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.panel import Panel
 
-from fluxline_cli.errors import ApiProblem, TrainingFailed, Unreachable, Usage
+from fluxline.contracts.errors import FluxlineError
+from fluxline_cli.errors import ApiProblem, QueueUnreachable, TrainingFailed, Unreachable, Usage
 from fluxline_cli.stack.errors import StackError
 
 T = TypeVar("T")
@@ -22,7 +23,7 @@ def run(work: Coroutine[Any, Any, T]) -> T:
     """Run a command to its end; every failure that we understand is printed and ends the process with status 1."""
     try:
         return asyncio.run(work)
-    except (StackError, ApiProblem, Unreachable, TrainingFailed, Usage) as error:
+    except (StackError, ApiProblem, Unreachable, QueueUnreachable, TrainingFailed, Usage, FluxlineError) as error:
         complain(error)
         raise typer.Exit(1) from None
     except KeyboardInterrupt:

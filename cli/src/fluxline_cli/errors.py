@@ -1,8 +1,11 @@
 """Why a call to the gateway failed, as the gateway tells it (RFC 9457), or why there was no answer."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import httpx
+
+from fluxline.runtime.redaction import redact_text
 
 
 class ApiProblem(Exception):
@@ -30,6 +33,14 @@ class Unreachable(Exception):
     def __init__(self, url: str) -> None:
         super().__init__(f"the gateway at {url} does not answer")
         self.hint = "start it with `fluxline up`, or set FLUXLINE_URL and FLUXLINE_API_KEY to one that runs"
+
+
+class QueueUnreachable(Exception):
+    """NATS does not answer."""
+
+    def __init__(self, servers: Sequence[str]) -> None:
+        super().__init__(f"NATS at {', '.join(map(redact_text, servers))} does not answer")
+        self.hint = "start it with `fluxline up`, or set NATS_URL to a server that runs"
 
 
 class TrainingFailed(Exception):

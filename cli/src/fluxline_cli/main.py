@@ -1,8 +1,10 @@
 """The `fluxline` command."""
 
+from collections.abc import Callable
+
 import typer
 
-from fluxline_cli import debug, demo, keys, lists, train, up
+from fluxline_cli import actions, debug, demo, dlq, keys, lists, train, up
 
 app = typer.Typer(
     name="fluxline",
@@ -10,8 +12,21 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
-for command in (up.up, demo.demo, train.train, debug.debug, lists.trainings, lists.limits, lists.status):
+COMMANDS: tuple[Callable[..., None], ...] = (
+    up.up,
+    demo.demo,
+    train.train,
+    actions.cancel,
+    actions.retry,
+    actions.delete,
+    debug.debug,
+    lists.trainings,
+    lists.limits,
+    lists.status,
+)
+for command in COMMANDS:
     app.command()(command)
+app.add_typer(dlq.app, name="dlq")
 app.add_typer(keys.app, name="keys")
 
 

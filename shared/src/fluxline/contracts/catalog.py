@@ -59,7 +59,14 @@ EVENTS_STREAM: Final = Stream(
     max_bytes=8 * 1024**3,
     duplicate_window_s=DAY_S,
 )
-DLQ_STREAM: Final = Stream("DLQ", ("dlq.>",), max_age_s=90 * DAY_S, max_bytes=1024**3, duplicate_window_s=DAY_S)
+DLQ_STREAM: Final = Stream(  # its messages are those of EVENTS, and the reason why they are here
+    "DLQ",
+    ("dlq.>",),
+    max_age_s=90 * DAY_S,
+    max_bytes=1024**3,
+    duplicate_window_s=DAY_S,
+    max_msg_bytes=EVENTS_STREAM.max_msg_bytes + 64 * 1024,
+)
 TIMERS_STREAM: Final = Stream("TIMERS", ("timers.>",), max_age_s=7 * DAY_S, max_bytes=1024**3, schedules=True)
 ADVISORIES_STREAM: Final = Stream(
     "ADVISORIES",

@@ -1,8 +1,9 @@
 """The one way to NATS: connection settings that survive outages, confirmed publishing, timers, dead letters."""
 
+import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Final
 
 import nats.errors
 import nats.js.errors
@@ -10,6 +11,7 @@ from faststream.exceptions import IncorrectState
 from faststream.nats import NatsBroker, Schedule
 from faststream.nats.opentelemetry import NatsTelemetryMiddleware
 from nats.js import JetStreamContext
+from nats.js.api import PubAck
 from opentelemetry.sdk.trace import TracerProvider
 
 from fluxline.contracts.catalog import DLQ_STREAM, EVENTS_STREAM, TIMERS_STREAM
@@ -22,8 +24,22 @@ from fluxline.runtime.logs import get_logger
 PUBLISH_TIMEOUT_S = 5.0
 _BROKER_ERRORS = (nats.errors.Error, nats.js.errors.Error, ConnectionError, TimeoutError, OSError, IncorrectState)
 """The last one is FastStream's word for: not connected yet, or not any more."""
+_TOO_LARGE = (10054, 10097)
+"""JetStream's codes for a message, and for headers, above the limit (server/errors.json)."""
+HEADERS_OF_CLIENT_BYTES: Final = 1024
+"""Room for the headers that FastStream, OpenTelemetry and nats-py add."""
+BODY_IN_EVENTS: Final = "dlq-body-in-events"
+"""On a dead letter without a body, which was too large for it: the sequence in EVENTS under which it lies."""
+_HEADER_NAME = re.compile(r"(?!nats-)[!#$%&'*+.^_`|~0-9a-z-]+", re.I)
+_HEADER_OF_LARGE = re.compile(r"dlq-.+|traceparent|nats-msg-id", re.I)
 
 log = get_logger(__name__)
+
+
+class MessageRefused(FluxlineError):
+    """A message is larger than NATS takes; sending it again cannot help."""
+
+    hint = "This is a bug in fluxline, or the server's max_payload is below 2 MB: please report it with the log."
 
 
 class Bus:
@@ -81,9 +97,13 @@ class Bus:
             EVENTS_STREAM.name,
         )
 
-    async def publish_raw(self, subject: str, body: bytes, headers: Mapping[str, str]) -> None:
-        """Publish a stored event as it is (outbox, replay); the headers hold its `Nats-Msg-Id`."""
-        await self._publish(subject, body, dict(headers), EVENTS_STREAM.name)
+    async def publish_raw(self, subject: str, body: bytes, headers: Mapping[str, str]) -> PubAck:
+        """Publish a stored event as it is; the headers hold its `Nats-Msg-Id`.
+
+        Returns the stream's confirmation (`seq`, `duplicate`). Raises `BrokerUnavailable` unless there is one, and
+        `MessageRefused` when there can be none.
+        """
+        return await self._publish(subject, body, dict(headers), EVENTS_STREAM.name)
 
     async def schedule(self, timer: str, key: str, at: datetime) -> None:
         """Deliver `key` to `timers.due.<timer>` at `at` (aware); a later call with the same key replaces it."""
@@ -100,27 +120,66 @@ class Bus:
         await self._publish(f"timers.due.{timer}", key.encode(), {}, TIMERS_STREAM.name)
 
     async def bury(self, durable: str, message: Received, error: FluxlineError) -> None:
-        """Put a message that `durable` gives up on into the DLQ: body and headers as they were, and why."""
-        headers = {name: value for name, value in message.headers.items() if name != MSG_ID}
-        headers |= {
-            MSG_ID: f"{durable}:{message.sequence}",
-            "dlq-event-id": message.headers.get(MSG_ID, ""),
-            "dlq-subject": message.subject,
-            "dlq-sequence": str(message.sequence),
-            "dlq-attempts": str(message.attempt),
-            "dlq-category": error.category.value,
-            "dlq-reason": _header_safe(error.message),
-            "dlq-buried-at": datetime.now(UTC).isoformat(),
-        }
-        await self._publish(f"dlq.{durable}", message.body, headers, DLQ_STREAM.name)
+        """Put a message that `durable` gives up on into the DLQ: body and headers as they were, and why.
 
-    async def _publish(self, subject: str, body: bytes, headers: dict[str, str], stream: str, **options: Any) -> None:
+        A message that leaves no room for the reason stays in EVENTS, and its letter says where. Safe to repeat.
+        """
+        subject, headers = f"dlq.{durable}", burial_headers(durable, message, error)
         try:
-            await self.broker.publish(
+            await publish_as_it_is(self.jetstream, subject, message.body, headers, DLQ_STREAM.name)
+        except MessageRefused:
+            short = {name: value for name, value in headers.items() if _HEADER_OF_LARGE.fullmatch(name)}
+            short |= {BODY_IN_EVENTS: str(message.sequence)}
+            await publish_as_it_is(self.jetstream, subject, b"", short, DLQ_STREAM.name)
+
+    async def _publish(self, subject: str, body: bytes, headers: dict[str, str], stream: str, **options: Any) -> PubAck:
+        _refuse_too_large(self.jetstream, subject, body, headers)
+        try:
+            return await self.broker.publish(
                 body, subject, headers=headers, stream=stream, timeout=PUBLISH_TIMEOUT_S, **options
             )
         except _BROKER_ERRORS as error:
-            raise BrokerUnavailable(f"NATS did not confirm {subject} ({type(error).__name__})") from error
+            raise _as_ours(subject, error) from error
+
+
+async def publish_as_it_is(
+    jetstream: JetStreamContext, subject: str, body: bytes, headers: Mapping[str, str], stream: str
+) -> PubAck:
+    """Publish with exactly these headers, without a span of its own; raises as `Bus.publish_raw` does."""
+    _refuse_too_large(jetstream, subject, body, headers)
+    try:
+        return await jetstream.publish(subject, body, timeout=PUBLISH_TIMEOUT_S, stream=stream, headers={**headers})
+    except _BROKER_ERRORS as error:
+        raise _as_ours(subject, error) from error
+
+
+def burial_headers(durable: str, message: Received, error: FluxlineError) -> dict[str, str]:
+    """The headers of a dead letter: the message's own, except those for the server, and why it is buried."""
+    headers = {name: value for name, value in message.headers.items() if _HEADER_NAME.fullmatch(name)}
+    return headers | {
+        MSG_ID: f"{durable}:{message.sequence}",
+        "dlq-event-id": message.headers.get(MSG_ID, ""),
+        "dlq-subject": message.subject,
+        "dlq-sequence": str(message.sequence),
+        "dlq-attempts": str(message.attempt),
+        "dlq-category": error.category.value,
+        "dlq-reason": _header_safe(error.message),
+        "dlq-hint": _header_safe(error.hint),
+        "dlq-buried-at": datetime.now(UTC).isoformat(),
+    }
+
+
+def _refuse_too_large(jetstream: JetStreamContext, subject: str, body: bytes, headers: Mapping[str, str]) -> None:
+    """Raise `MessageRefused` before the server does: it would end the connection, and nats-py counts no headers."""
+    size = len(body) + sum(len(name.encode()) + len(value.encode()) + 4 for name, value in headers.items())
+    if size + HEADERS_OF_CLIENT_BYTES > jetstream._nc.max_payload:
+        raise MessageRefused(f"{subject} has {size} bytes, which is more than NATS takes")
+
+
+def _as_ours(subject: str, error: BaseException) -> FluxlineError:
+    if isinstance(error, nats.js.errors.APIError) and error.err_code in _TOO_LARGE:
+        return MessageRefused(f"{subject} is larger than its stream takes")
+    return BrokerUnavailable(f"NATS did not confirm {subject} ({type(error).__name__})")
 
 
 def _header_safe(text: str) -> str:
