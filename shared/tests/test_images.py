@@ -1,6 +1,10 @@
 """Every rule for photos, on real files of every kind that cameras, editors and broken transfers produce."""
 
 import random
+import struct
+import subprocess
+import sys
+import zlib
 from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
@@ -215,3 +219,65 @@ def test_a_tiff_that_points_at_itself_ends(verdict: Callable[..., str]) -> None:
     content[end : end + 4] = content[4:8]
     assert TiffImagePlugin.TiffImageFile(BytesIO(bytes(content))).n_frames == 1
     assert verdict(bytes(content)) in {"accepted", "animated"}
+
+
+PIXELS = zlib.compress(bytes(600 * 600))
+
+
+def tiff_of(tags: dict[int, tuple[int, int, int]], rest: bytes = b"") -> bytes:
+    """A grey TIFF of 600 × 600, little-endian; a tag's value is (type, count, value or offset); `rest` is at 1,000."""
+    facts = {256: 600, 257: 600, 258: 8, 259: 8, 262: 1, 277: 1, 278: 600, 273: 1000, 279: len(PIXELS)}
+    all_tags = {tag: (4, 1, value) for tag, value in facts.items()} | tags
+    entries = b"".join(struct.pack("<HHII", tag, *all_tags[tag]) for tag in sorted(all_tags))
+    head = struct.pack("<2sHIH", b"II", 42, 8, len(all_tags)) + entries + bytes(4)
+    return head.ljust(1000, b"\0") + rest
+
+
+def test_the_tiff_that_the_next_tests_make_worse_is_a_photo(verdict: Callable[..., str]) -> None:
+    assert verdict(tiff_of({}, PIXELS)) == "accepted"
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        tiff_of(dict.fromkeys(range(1000, 1050), (7, 900000, 1000)), PIXELS + bytes(1_000_000)),
+        tiff_of(dict.fromkeys(range(1000, 20000), (3, 1, 0)), PIXELS),
+        tiff_of({1000: (4, 1_000_000, 1000)}, PIXELS + bytes(4_000_000)),
+        tiff_of({322: (4, 1, 40_000), 323: (4, 1, 40_000), 324: (4, 1, 1000), 325: (4, 1, 100)}, PIXELS),
+    ],
+    ids=["the same bytes for fifty tags", "19,000 tags", "a tag of a million numbers", "a tile of 1.6 gigapixels"],
+)
+def test_a_tiff_that_would_fill_the_memory_is_refused(verdict: Callable[..., str], content: bytes) -> None:
+    assert verdict(content) == "too_complex"
+
+
+@pytest.mark.parametrize(
+    "junk", [b"\xff\xfe\0\2", b"\xff\xd0", b"\xff", b"\0"], ids=["comments", "restarts", "fill", "zeros"]
+)
+def test_a_jpeg_that_never_comes_to_its_pixels_is_refused(verdict: Callable[..., str], junk: bytes) -> None:
+    whole = photos.jpeg_bytes(photos.scene((600, 600), 1))
+    jfif_end = 4 + int.from_bytes(whole[4:6], "big")
+    assert verdict(whole[:jfif_end] + junk * 20 + whole[jfif_end:]) == "accepted"
+    assert verdict(whole[:jfif_end] + junk * 2_000_000 + whole[jfif_end:]) == "too_complex"
+
+
+def test_a_png_of_a_million_chunks_is_refused(verdict: Callable[..., str]) -> None:
+    whole = photos.png_bytes((600, 600), 8, 0, bytes(600 * 600))
+    empty = struct.pack(">I4sI", 0, b"abCd", zlib.crc32(b"abCd"))
+    assert verdict(whole[:33] + empty * 100 + whole[33:]) == "accepted"
+    assert verdict(whole[:33] + empty * 1_000_000 + whole[33:]) == "too_complex"
+
+
+def test_the_larger_a_jpeg_the_fewer_scans_it_may_have(verdict: Callable[..., str]) -> None:
+    content = encoded(Image.new("L", (10_000, 9_900)), "JPEG", progressive=True)
+    last_scan = content.rindex(b"\xff\xda")
+    assert verdict(content) == "accepted"
+    assert verdict(content[:-2] + content[last_scan:-2] * 30 + content[-2:]) == "too_complex"
+
+
+def test_pillows_complaints_about_a_file_are_not_printed(tmp_path: Path) -> None:
+    path = tmp_path / "photo.jpg"
+    photos.scene((800, 600), 1).save(path, exif=b"Exif\0\0MM\0*\0\0\xff\xff garbage")
+    script = f"from pathlib import Path; from fluxline.images import inspect; inspect(Path({str(path)!r}))"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stderr == ""

@@ -3,6 +3,7 @@
 import io
 import json
 import tarfile
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -244,3 +245,37 @@ def test_a_refusal_is_a_file_error_with_a_hint(tar: Callable[..., Path]) -> None
         open_weights(tar({"readme.txt": b""}), LIMITS)
     assert refused.value.category is ErrorCategory.FILE_ERROR
     assert "train again" in refused.value.hint
+
+
+def raw(kind: bytes, body: bytes) -> bytes:
+    """An extension header and its body, as no writer makes them."""
+    return info("x", len(body), kind).tobuf(tarfile.GNU_FORMAT) + body + bytes(-len(body) % tarfile.BLOCKSIZE)
+
+
+def test_a_length_of_thousands_of_digits_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "trained_model.tar"
+    path.write_bytes(raw(tarfile.XHDTYPE, b"9" * 60_000 + b" path=x\n"))
+    with pytest.raises(UnreadableArchive, match="extended header"):
+        open_weights(path, LIMITS)
+
+
+def test_extended_headers_full_of_tiny_records_are_refused_while_they_are_few(tmp_path: Path) -> None:
+    path = tmp_path / "trained_model.tar"
+    path.write_bytes(raw(tarfile.XHDTYPE, b"4 =\n" * 16_000) * 1_900)
+    started = time.process_time()
+    with pytest.raises(ArchiveTooLarge, match="name"):
+        open_weights(path)
+    assert time.process_time() - started < 3
+
+
+def test_a_tensor_that_is_described_twice_is_refused(tar: Callable[..., Path]) -> None:
+    one, other = json.dumps(tensor(0, 64)), json.dumps(tensor(0, 32))
+    content = safetensors(f'{{"a": {other}, "a": {one}}}'.encode())
+    with pytest.raises(MalformedWeights):
+        open_weights(tar({"lora.safetensors": content}), LIMITS)
+
+
+def test_a_header_larger_than_any_lora_has_is_refused_before_it_is_parsed(tar: Callable[..., Path]) -> None:
+    content = safetensors(b'{"a":[' + b"[]," * 2_000_000 + b"[]]}")
+    with pytest.raises(MalformedWeights, match="impossible length"):
+        open_weights(tar({"lora.safetensors": content}), WeightsLimits())

@@ -1,7 +1,9 @@
 """Generating against the sandbox through the unmodified client: one paid run for each generation."""
 
 import asyncio
+import errno
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -9,6 +11,7 @@ import pytest
 
 from fluxline.contracts.errors import ErrorCategory, FluxlineError
 from fluxline.image_formats import image_format
+from fluxline.storage.errors import StorageFull
 from fluxline.storage.local import LocalStorage
 from fluxline_generator.errors import (
     ContentRefused,
@@ -25,7 +28,7 @@ from fluxline_generator.prompts import Order
 from fluxline_generator.replicate_api import ReplicateApi
 from fluxline_generator.store import GenerationStore
 
-from .conftest import SandboxReplicate, generator, wanted
+from .conftest import QUICK, SandboxReplicate, generator, wanted
 
 SETTLED = Pace(poll_s=0.02, run_s=30, settle_s=0)
 OVERDUE = Pace(poll_s=0.02, run_s=0, settle_s=30)
@@ -87,6 +90,7 @@ async def test_a_lost_request_is_sent_again_only_after_the_list_has_settled(
     with pytest.raises(OutcomeUnknown) as raised:
         await generator(store, client, storage).generate(event)
     assert raised.value.category.retryable
+    assert raised.value.retry_after_s == pytest.approx(30 / 4, abs=0.1), "few looks, whatever the retry policy"
     assert (await generator(store, client, storage, SETTLED).generate(event)).outcome is not None
     assert replicate.generations() == 1
 
@@ -284,6 +288,66 @@ async def test_a_result_that_cannot_be_fetched_now_is_fetched_later(
     with pytest.raises(ProviderError):
         await works.generate(event)
     assert (await works.generate(event)).outcome is not None
+    assert replicate.generations() == 1
+
+
+async def test_a_throttled_download_waits_as_long_as_the_provider_says(
+    replicate: SandboxReplicate, store: GenerationStore, storage: LocalStorage
+) -> None:
+    works, event = generator(store, replicate.client(), storage), wanted(replicate.version)
+    replicate.fault("result.download", "status", code=429, headers={"Retry-After": "11"})
+    with pytest.raises(ProviderError) as raised:
+        await works.generate(event)
+    assert (raised.value.category, raised.value.retry_after_s) == (ErrorCategory.RATE_LIMIT, 11)
+    assert (await works.generate(event)).outcome is not None
+    assert replicate.generations() == 1
+
+
+@pytest.mark.parametrize(("pace", "runs"), [(QUICK, 1), (SETTLED, 2)])
+async def test_a_fresh_run_that_the_provider_does_not_know_yet_is_waited_for(
+    replicate: SandboxReplicate, store: GenerationStore, storage: LocalStorage, pace: Pace, runs: int
+) -> None:
+    works, event = generator(store, replicate.client(), storage, pace), wanted(replicate.version)
+    replicate.fault("predictions.get", "status", code=404, times=5)
+    if runs > 1:  # the control: without the time to settle it counts as lost, and another one is paid for
+        with pytest.raises(RunLost):
+            await works.generate(event)
+    assert (await works.generate(event)).outcome is not None
+    assert replicate.generations() == runs
+
+
+async def test_a_full_disk_is_a_named_error_and_no_outage_of_the_database(
+    replicate: SandboxReplicate, store: GenerationStore, storage: LocalStorage
+) -> None:
+    class Full(ReplicateApi):
+        async def download(self, url: str, target: Path) -> None:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    client = Full(replicate.token, f"{replicate.url}/replicate", timeout_s=10)
+    replicate.clients.append(client)
+    event = wanted(replicate.version)
+    with pytest.raises(StorageFull):
+        await generator(store, client, storage).generate(event)
+    assert (await generator(store, replicate.client(), storage).generate(event)).outcome is not None
+    assert replicate.generations() == 1
+
+
+@pytest.mark.parametrize("step", ["intend", "adopt", "finish"])
+async def test_a_crash_after_any_write_leads_to_one_run(
+    replicate: SandboxReplicate, store: GenerationStore, storage: LocalStorage, step: str
+) -> None:
+    class Dying(GenerationStore):
+        """A store whose process dies right after the write."""
+
+    async def write_and_die(self: GenerationStore, *arguments: Any) -> None:
+        await getattr(GenerationStore, step)(self, *arguments)
+        raise asyncio.CancelledError
+
+    setattr(Dying, step, write_and_die)
+    event = wanted(replicate.version)
+    with pytest.raises(asyncio.CancelledError):
+        await generator(Dying(store.database), replicate.client(), storage).generate(event)
+    assert (await generator(store, replicate.client(), storage, SETTLED).generate(event)).outcome is not None
     assert replicate.generations() == 1
 
 

@@ -2,9 +2,12 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from uuid import uuid4
 
+import pytest
 from nats.js import JetStreamContext
 
+from fluxline.contracts.catalog import GENERATOR_CLEANUP
 from fluxline.contracts.errors import ErrorCategory, Stage
 from fluxline.contracts.events import (
     GenerationFailed,
@@ -12,6 +15,7 @@ from fluxline.contracts.events import (
     GenerationSucceeded,
     StageRetried,
     StageSucceeded,
+    TrainingDeleteRequested,
     TrainingFailed,
 )
 from fluxline.runtime.bus import Bus
@@ -20,8 +24,9 @@ from fluxline.runtime.subscription import Subscription
 from fluxline.runtime.telemetry import Metrics, make_tracer_provider
 from fluxline.storage.local import LocalStorage
 from fluxline_generator.generator import Generator
-from fluxline_generator.handlers import generator_handlers
+from fluxline_generator.handlers import cleanup_handlers, generator_handlers
 from fluxline_generator.store import GenerationStore
+from fluxline_generator.stored_images import StoredImages
 from polling import poll_until
 from servers import NatsServer
 from streams import events_of
@@ -35,7 +40,8 @@ FAST = RetryPolicy(attempts=5, base_s=0.05, jitter=0)
 async def running(nats: NatsServer, works: Generator) -> AsyncIterator[Bus]:
     """The service's handlers on a real server."""
     bus = Bus("generator", nats.url, make_tracer_provider("generator", None))
-    Subscription(bus, generator_handlers(works, policy=FAST), Metrics()).register()
+    for handlers in (generator_handlers(works, policy=FAST), cleanup_handlers(StoredImages(works.storage))):
+        Subscription(bus, handlers, Metrics()).register()
     await bus.broker.start()
     try:
         yield bus
@@ -100,6 +106,44 @@ async def test_a_refused_content_fails_the_generation_and_not_the_training(
     assert (failed.generation_id, failed.category) == (event.generation_id, ErrorCategory.CONTENT_POLICY)
     assert (failed.retryable, failed.attempts) == (False, 1)
     assert await events_of(jetstream, TrainingFailed) == []
+
+
+async def test_the_images_of_a_deleted_model_are_deleted_however_often(
+    nats: NatsServer,
+    jetstream: JetStreamContext,
+    replicate: SandboxReplicate,
+    store: GenerationStore,
+    storage: LocalStorage,
+) -> None:
+    gone, stays = uuid4(), uuid4()
+    for number, generation_id in enumerate([gone, gone, stays]):
+        await storage.put(f"generations/{generation_id}/{number}.webp", b"RIFF", content_type="image/webp")
+    event = TrainingDeleteRequested.first("x", training_id=uuid4(), owner="ada", generation_ids=(gone, uuid4()))
+    async with running(nats, generator(store, replicate.client(), storage)) as bus:
+        await bus.publish(event)
+        await bus.publish(event.model_copy(update={"event_id": uuid4()}))
+        await poll_until(lambda: _settled(jetstream))
+    assert [item.key async for item in storage.list("generations/")] == [f"generations/{stays}/2.webp"]
+
+
+async def test_a_throttling_provider_is_left_alone_for_as_long_as_it_says(
+    nats: NatsServer,
+    jetstream: JetStreamContext,
+    replicate: SandboxReplicate,
+    store: GenerationStore,
+    storage: LocalStorage,
+) -> None:
+    replicate.fault("predictions.create", "status", code=429, body={"detail": "Slow down.", "retry_after": 13})
+    async with running(nats, generator(store, replicate.client(), storage)) as bus:
+        await bus.publish(wanted(replicate.version))
+        (retried,) = await poll_until(lambda: events_of(jetstream, StageRetried))
+    assert retried.category is ErrorCategory.RATE_LIMIT
+    assert (retried.next_attempt_at - retried.occurred_at).total_seconds() == pytest.approx(13, abs=1)
+
+
+async def _settled(jetstream: JetStreamContext) -> bool:
+    info = await jetstream.consumer_info("EVENTS", GENERATOR_CLEANUP.durable)
+    return info.num_pending == 0 and info.num_ack_pending == 0 and info.delivered.stream_seq > 0
 
 
 async def _two(jetstream: JetStreamContext) -> bool:

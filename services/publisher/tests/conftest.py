@@ -4,7 +4,8 @@ import hashlib
 import io
 import json
 import tarfile
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,15 +15,30 @@ import httpx
 import numpy as np
 import pytest
 from huggingface_hub import HfApi
+from nats.js import JetStreamContext
 from safetensors.numpy import save
 
+from fluxline.contracts.catalog import OUTCOMES_BUCKET, Consumer
 from fluxline.contracts.events import TrainingSucceeded
+from fluxline.runtime.bus import Bus
+from fluxline.runtime.policy import RetryPolicy
+from fluxline.runtime.register import Registers
+from fluxline.runtime.subscription import Subscription
+from fluxline.runtime.telemetry import Metrics, make_tracer_provider
+from fluxline.storage import Storage
 from fluxline.storage.local import LocalStorage
+from fluxline_publisher.claim import Claims
+from fluxline_publisher.handlers import cleanup_handlers, publisher_handlers
 from fluxline_publisher.hub import HuggingFace
-from fluxline_sandbox.server import running
+from fluxline_publisher.publication import Hub
+from fluxline_publisher.publisher import Publisher
+from fluxline_publisher.remover import Remover
+from fluxline_sandbox import server
 from fluxline_sandbox.settings import Settings
+from servers import NatsServer
 
 NAMESPACE = "fluxline-sandbox"
+FAST = RetryPolicy(attempts=3, base_s=0.05, jitter=0)
 
 
 @dataclass
@@ -53,7 +69,7 @@ class SandboxHub:
 @pytest.fixture
 def hub(tmp_path: Path) -> Iterator[SandboxHub]:
     settings = Settings(port=0, home=tmp_path / "sandbox", huggingface_username=NAMESPACE)
-    with running(settings) as url:
+    with server.running(settings) as url:
         yield SandboxHub(url, settings.huggingface_api_token.get_secret_value())
 
 
@@ -110,3 +126,28 @@ async def trained(
     event = succeeded(training_id, tar, **facts)
     await storage.put(event.weights_key, tar, content_type="application/x-tar")
     return event
+
+
+@asynccontextmanager
+async def running(
+    nats: NatsServer, storage: Storage, hub: Hub, *, patience_s: float = 30, deadline_s: float = 30
+) -> AsyncIterator[Bus]:
+    """The service's handlers on a real server."""
+    bus = Bus("publisher", nats.url, make_tracer_provider("publisher", None))
+    remover = Remover(storage, hub)
+    claims = Claims(Registers(bus, OUTCOMES_BUCKET), remover.canceled, patience_s=patience_s)
+    publishing = publisher_handlers(Publisher(storage, hub), claims, deadline_s=deadline_s, policy=FAST)
+    for handlers in (publishing, cleanup_handlers(remover, policy=FAST)):
+        Subscription(bus, handlers, Metrics()).register()
+    await bus.broker.start()
+    try:
+        yield bus
+    finally:
+        bus.stopping = True
+        await bus.broker.stop()
+
+
+async def settled(jetstream: JetStreamContext, consumer: Consumer) -> bool:
+    """Whether the consumer has had a message, and is done with every one."""
+    info = await jetstream.consumer_info(consumer.stream.name, consumer.durable)
+    return info.num_pending == 0 and info.num_ack_pending == 0 and info.delivered.stream_seq > 0

@@ -2,13 +2,15 @@
 
 import hashlib
 from pathlib import Path
+from typing import Self
 from uuid import UUID
 
 import pytest
 from huggingface_hub import ModelCard
 from safetensors import safe_open
 
-from fluxline.contracts.errors import ErrorCategory, FluxlineError
+from fluxline.contracts.errors import ErrorCategory, FluxlineError, Stage
+from fluxline.contracts.events import TrainingSucceeded
 from fluxline.contracts.job import PublishOptions
 from fluxline.storage.local import LocalStorage
 from fluxline.weights import WeightsError
@@ -18,10 +20,12 @@ from fluxline_publisher.errors import (
     LicenseNotAccepted,
     RepoTaken,
     WeightsDamaged,
+    WeightsGone,
     WeightsUnusable,
 )
 from fluxline_publisher.hub import HuggingFace
-from fluxline_publisher.publisher import Hub, Publisher
+from fluxline_publisher.publication import Hub
+from fluxline_publisher.publisher import Model, Publisher, Report
 
 from .conftest import NAMESPACE, SandboxHub, lora, succeeded, tar_of, trained
 
@@ -35,8 +39,41 @@ async def quiet(_done: int, _total: int) -> None:
     return None
 
 
-def publisher(storage: LocalStorage, hub: Hub) -> Publisher:
-    return Publisher(storage, hub)
+class Unrivalled:
+    """A claim that nobody competes for."""
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_error: object) -> None:
+        return None
+
+    async def confirm(self) -> None:
+        return None
+
+    async def published(self) -> None:
+        return None
+
+
+class Works:
+    """A publisher whose announcement is returned."""
+
+    def __init__(self, storage: LocalStorage, hub: Hub) -> None:
+        self.publisher = Publisher(storage, hub)
+
+    async def publish(self, job: TrainingSucceeded, report: Report) -> Model:
+        announced: list[Model] = []
+
+        async def announce(model: Model) -> None:
+            announced.append(model)
+
+        await self.publisher.publish(job, Unrivalled(), report, announce)
+        (model,) = announced
+        return model
+
+
+def publisher(storage: LocalStorage, hub: Hub) -> Works:
+    return Works(storage, hub)
 
 
 async def test_what_arrives_on_the_hub_is_complete(hub: SandboxHub, storage: LocalStorage, tmp_path: Path) -> None:
@@ -240,9 +277,18 @@ async def test_weights_that_the_hub_does_not_hold_are_not_announced(hub: Sandbox
 async def test_an_archive_that_changed_in_storage_is_refused(hub: SandboxHub, storage: LocalStorage) -> None:
     job = await trained(storage)
     await storage.put(job.weights_key, b"something else", content_type="application/x-tar")
-    with pytest.raises(WeightsDamaged):
+    with pytest.raises(WeightsDamaged) as raised:
         await publisher(storage, hub.client()).publish(job, quiet)
+    assert raised.value.resume_from is Stage.REPLICATE_TRAINING
     assert hub.state()["repos"] == []
+
+
+async def test_an_archive_that_is_gone_is_fetched_again_by_the_trainer(hub: SandboxHub, storage: LocalStorage) -> None:
+    job = await trained(storage)
+    await storage.delete(job.weights_key)
+    with pytest.raises(WeightsGone) as raised:
+        await publisher(storage, hub.client()).publish(job, quiet)
+    assert (raised.value.category, raised.value.resume_from) == (ErrorCategory.FILE_ERROR, Stage.REPLICATE_TRAINING)
 
 
 @pytest.mark.parametrize(

@@ -1,11 +1,9 @@
 """The publisher between its events, on a real NATS and the sandbox's hub."""
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-
 import pytest
 from nats.js import JetStreamContext
 
+from fluxline.contracts.catalog import PUBLISHER
 from fluxline.contracts.errors import ErrorCategory, Stage
 from fluxline.contracts.events import (
     ModelProgressed,
@@ -17,38 +15,17 @@ from fluxline.contracts.events import (
 )
 from fluxline.contracts.ids import model_id_of
 from fluxline.contracts.job import HubPublication, PublishOptions
-from fluxline.runtime.bus import Bus
-from fluxline.runtime.policy import RetryPolicy
-from fluxline.runtime.subscription import Subscription
-from fluxline.runtime.telemetry import Metrics, make_tracer_provider
 from fluxline.storage.local import LocalStorage
-from fluxline_publisher.handlers import publisher_handlers
 from fluxline_publisher.hub import HuggingFace
-from fluxline_publisher.publisher import Hub, Publication, Publisher
+from fluxline_publisher.publication import Publication
 from polling import poll_until
 from servers import NatsServer
 from streams import events_of
 
-from .conftest import SandboxHub, trained
+from .conftest import NAMESPACE, SandboxHub, running, settled, trained
 
 # the client itself uploads through a deprecated argument of its HTTP library
 pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")
-
-FAST = RetryPolicy(attempts=3, base_s=0.05, jitter=0)
-
-
-@asynccontextmanager
-async def running(nats: NatsServer, storage: LocalStorage, hub: Hub) -> AsyncIterator[Bus]:
-    """The service's handlers on a real server."""
-    bus = Bus("publisher", nats.url, make_tracer_provider("publisher", None))
-    handlers = publisher_handlers(Publisher(storage, hub), deadline_s=30, policy=FAST)
-    Subscription(bus, handlers, Metrics()).register()
-    await bus.broker.start()
-    try:
-        yield bus
-    finally:
-        bus.stopping = True
-        await bus.broker.stop()
 
 
 async def test_a_trained_model_is_published_with_its_facts_and_progress(
@@ -68,18 +45,15 @@ async def test_a_trained_model_is_published_with_its_facts_and_progress(
     assert [item.done_bytes for item in progress] == [0, published.size_bytes]
 
 
-class LostAfterwards:
+class LostAfterwards(HuggingFace):
     """A hub client whose process dies after the commit, once."""
 
-    def __init__(self, hub: HuggingFace) -> None:
-        self.hub = hub
+    def __init__(self, hub: SandboxHub) -> None:
+        super().__init__(f"{hub.url}/hf", hub.token, NAMESPACE, timeout_s=10)
         self.dies = True
 
-    async def repo_id(self, name: str) -> str:
-        return await self.hub.repo_id(name)
-
     async def publish(self, repo_id: str, publication: Publication) -> HubPublication:
-        published = await self.hub.publish(repo_id, publication)
+        published = await super().publish(repo_id, publication)
         if self.dies:
             self.dies = False
             raise ConnectionResetError
@@ -89,7 +63,7 @@ class LostAfterwards:
 async def test_a_crash_between_the_commit_and_the_event_leads_to_one_commit_and_one_event(
     nats: NatsServer, jetstream: JetStreamContext, storage: LocalStorage, hub: SandboxHub
 ) -> None:
-    async with running(nats, storage, LostAfterwards(hub.client())) as bus:
+    async with running(nats, storage, LostAfterwards(hub)) as bus:
         await bus.publish(await trained(storage))
         await poll_until(lambda: events_of(jetstream, StageSucceeded))
     assert len(await events_of(jetstream, StageRetried)) == 1
@@ -97,7 +71,7 @@ async def test_a_crash_between_the_commit_and_the_event_leads_to_one_commit_and_
     assert hub.state()["commits"] == 1
 
 
-async def test_the_same_event_twice_leads_to_one_commit(
+async def test_the_same_training_twice_at_once_is_published_and_announced_once(
     nats: NatsServer, jetstream: JetStreamContext, storage: LocalStorage, hub: SandboxHub
 ) -> None:
     event = await trained(storage)
@@ -105,9 +79,9 @@ async def test_the_same_event_twice_leads_to_one_commit(
     async with running(nats, storage, hub.client()) as bus:
         await bus.publish(event)
         await bus.publish(again)
-        await poll_until(lambda: _two(jetstream))
-    commits = {item.huggingface.commit for item in await events_of(jetstream, ModelPublished) if item.huggingface}
-    assert len(commits) == 1
+        await poll_until(lambda: events_of(jetstream, ModelPublished))
+        await poll_until(lambda: settled(jetstream, PUBLISHER))
+    assert len(await events_of(jetstream, ModelPublished)) == 1
     assert hub.state()["commits"] == 1
 
 
@@ -131,7 +105,3 @@ async def test_a_private_model_is_ready_without_the_hub(
     (published,) = await events_of(jetstream, ModelPublished)
     assert published.huggingface is None
     assert hub.calls() == []
-
-
-async def _two(jetstream: JetStreamContext) -> bool:
-    return len(await events_of(jetstream, ModelPublished)) == 2

@@ -46,7 +46,15 @@ async def bundle(
             reports.append(progress)
 
     archiver = Archiver(storage, longest_side=512)
-    return await archiver.bundle(training_id or uuid4(), images, default_caption=default_caption, report=report)
+    archive = await archiver.bundle(
+        training_id or uuid4(), images, default_caption=default_caption, report=report, wanted=always
+    )
+    assert archive is not None
+    return archive
+
+
+async def always() -> bool:
+    return True
 
 
 async def opened(storage: LocalStorage, archive: StoredArchive, folder: Path) -> dict[str, bytes]:
@@ -184,3 +192,25 @@ async def test_cleaning_deletes_the_training_s_archives_and_no_other(storage: Lo
     await archiver.clean(mine)
     await archiver.clean(mine)
     assert await keys(storage, "zips/") == [f"zips/{other}/a.zip"]
+
+
+@pytest.mark.parametrize("looks", [0, 1])
+async def test_an_archive_that_nobody_wants_any_more_leaves_nothing_in_storage(
+    storage: LocalStorage, six_photos: list[Path], looks: int
+) -> None:
+    """Canceled before it is stored, and while it is stored."""
+    answers = iter([True] * looks + [False])
+    training_id, stored = uuid4(), []
+
+    async def wanted() -> bool:
+        stored.append(len(await keys(storage, f"zips/{training_id}/")))
+        return next(answers)
+
+    async def report(_progress: Progress) -> None:
+        return None
+
+    images = [await upload(storage, path) for path in six_photos]
+    archiver = Archiver(storage, longest_side=512)
+    assert await archiver.bundle(training_id, images, default_caption=None, report=report, wanted=wanted) is None
+    assert stored == [0, 1][: looks + 1]
+    assert await keys(storage, f"zips/{training_id}/") == []

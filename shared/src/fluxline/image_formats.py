@@ -1,6 +1,10 @@
-"""What a file is, told from its first bytes, and how much work a JPEG asks for, told from its markers."""
+"""What a file is, told from its first bytes, and how much work it asks for, told from its structure.
+
+Decoders walk through whatever a file lists, however long the list is: what is too long is told here, cheaply.
+"""
 
 import re
+import struct
 from typing import Final
 
 _SIGNATURES: Final = (
@@ -19,8 +23,23 @@ _SIGNATURES: Final = (
     (rb"\0\0\0\x0cJXL |\xff\x0a", "jpeg xl"),
 )
 _SNIFF_BYTES: Final = 48
+
+MAX_JPEG_STEPS: Final = 10_000
+"""Segments, and bytes outside of them before the pixels. A photo has a few dozen, with huge metadata a few hundred."""
+MAX_PNG_CHUNKS: Final = 100_000
+"""25 MB in chunks of 256 bytes; writers use 8 KB and more."""
+MAX_TIFF_ENTRIES: Final = 1_000
+MAX_TIFF_VALUES: Final = 100_000
+"""Of one entry that lists numbers: the places of the strips are the longest list, at most one a row."""
 _JPEG_SEGMENT: Final = re.compile(rb"\xff[^\x00\xd0-\xd8\xff]")  # not stuffing, RSTn or SOI, which no length follows
 _JPEG_SCAN, _JPEG_END = 0xDA, 0xD9
+_TIFF_BYTE_TYPES: Final = (1, 2, 6, 7)
+_TIFF_TYPE_BYTES: Final = (
+    dict.fromkeys(_TIFF_BYTE_TYPES, 1)
+    | dict.fromkeys((3, 8), 2)
+    | dict.fromkeys((4, 9, 11, 13), 4)
+    | dict.fromkeys((5, 10, 12, 16, 17, 18), 8)
+)
 
 
 def image_format(content: bytes) -> str | None:
@@ -29,14 +48,71 @@ def image_format(content: bytes) -> str | None:
     return next((name for signature, name in _SIGNATURES if re.match(signature, head, re.DOTALL)), None)
 
 
-def jpeg_scans(content: bytes, at_most: int) -> int:
-    """How often a JPEG paints over its pixels, counted up to `at_most`: SOS segments before EOI (ITU T.81, annex B)."""
-    scans, position = 0, 2
-    while scans < at_most and (marker := _JPEG_SEGMENT.search(content, position)):
-        position = marker.end()
-        code = content[position - 1]
-        if code == _JPEG_END:
+def excess(format_: str, content: bytes) -> str | None:
+    """What there is too much of for a decoder to be let near the file, as "more than 9 of something"."""
+    match format_:
+        case "jpeg" if jpeg_work(content)[0] >= MAX_JPEG_STEPS:
+            return f"more than {MAX_JPEG_STEPS} segments"
+        case "png" if _png_chunks(content) >= MAX_PNG_CHUNKS:
+            return f"more than {MAX_PNG_CHUNKS} chunks"
+        case "tiff":
+            return _tiff_excess(content)
+    return None
+
+
+def jpeg_work(content: bytes) -> tuple[int, int]:
+    """Steps of a decoder through the segments, and how often it paints over the pixels: scans before EOI.
+
+    Steps are counted up to `MAX_JPEG_STEPS`. Before the first scan each byte of junk, padding or a stray restart
+    marker is one; behind it they are free (ITU T.81, annex B).
+    """
+    steps = scans = 0
+    position = 2
+    while steps < MAX_JPEG_STEPS:
+        marker = _JPEG_SEGMENT.search(content, position)
+        junk = (marker.start() if marker else len(content)) - position
+        steps += 1 + (0 if scans else junk)
+        if marker is None or (scans and content[marker.end() - 1] == _JPEG_END):
             break
-        scans += code == _JPEG_SCAN
+        position = marker.end()
+        scans += content[position - 1] == _JPEG_SCAN
         position += max(2, int.from_bytes(content[position : position + 2], "big"))
-    return scans
+    return min(steps, MAX_JPEG_STEPS), scans
+
+
+def _png_chunks(content: bytes) -> int:
+    """Chunks, counted up to `MAX_PNG_CHUNKS` (PNG specification, 5.3)."""
+    count, position = 0, 8
+    while count < MAX_PNG_CHUNKS and position < len(content):
+        position += 12 + int.from_bytes(content[position : position + 4], "big")
+        count += 1
+    return count
+
+
+def _tiff_excess(content: bytes) -> str | None:
+    """Entries that claim the same bytes again and again are read, and kept, again and again (TIFF 6.0, section 2)."""
+    claimed = 0
+    entries = _tiff_directory(content)
+    if len(entries) > MAX_TIFF_ENTRIES:
+        return f"more than {MAX_TIFF_ENTRIES} tags"
+    for type_, count, offset in entries:
+        if count > MAX_TIFF_VALUES and type_ not in _TIFF_BYTE_TYPES:
+            return f"more than {MAX_TIFF_VALUES} values of a tag"
+        claimed += min(count * _TIFF_TYPE_BYTES.get(type_, 1), max(0, len(content) - offset))
+    return "tags that claim more than the whole file" if claimed > 2 * len(content) else None
+
+
+def _tiff_directory(content: bytes) -> list[tuple[int, int, int]]:
+    """Type, count and value or offset of each entry of the first directory, as far as the file goes."""
+    order = "<" if content[:2] == b"II" else ">"
+    big = b"+" in content[2:4]
+    head, number, entry = ("8xQ", "Q", "HQQ") if big else ("4xI", "H", "HII")
+    try:
+        (start,) = struct.unpack_from(order + head, content)
+        (length,) = struct.unpack_from(order + number, content, start)
+    except struct.error:
+        return []
+    start += struct.calcsize(order + number)
+    one = struct.Struct(f"{order}2x{entry}")
+    whole = content[start : start + min(length, MAX_TIFF_ENTRIES + 1) * one.size]
+    return list(one.iter_unpack(whole[: len(whole) // one.size * one.size]))

@@ -4,6 +4,7 @@ Nothing is decoded before the header passed, and whatever Pillow or libheif rais
 """
 
 import hashlib
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -25,13 +26,17 @@ from pillow_heif import HeifImageFile
 
 from fluxline.contracts.errors import ErrorCategory, FluxlineError
 from fluxline.contracts.limits import IMAGE_FORMATS, MAX_IMAGE_BYTES, MAX_IMAGE_PIXELS, MIN_SHORT_SIDE_PX
-from fluxline.image_formats import image_format, jpeg_scans
+from fluxline.image_formats import excess, image_format, jpeg_work
 
 MAX_ASPECT_RATIO: Final = 3.0
 MAX_JPEG_SCANS: Final = 100  # a progressive photo has about ten; thousands would keep a decoder busy for hours
+MAX_PAINTED_PIXELS: Final = 20 * MAX_IMAGE_PIXELS  # by all scans of a JPEG: about a second's work
+MAX_TILE_MARGIN_PX: Final = 1024  # by which a tile of a TIFF may be larger than the picture
 
 # Our own check comes before Pillow's and is the stricter one; Pillow's would warn from 89 megapixels on.
 Image.MAX_IMAGE_PIXELS = MAX_IMAGE_PIXELS
+# Pillow's complaints about metadata are no verdict; each new one would be printed, and remembered for ever.
+warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
 
 _OPENERS: Final[dict[str, Callable[[IO[bytes]], ImageFile.ImageFile]]] = {
     "jpeg": JpegImagePlugin.JpegImageFile,  # of an MPO (a phone's gain map, a stereo pair) the first picture: the photo
@@ -140,6 +145,8 @@ def open_image(content: bytes, *, limits: ImageLimits = IMAGE_LIMITS) -> Iterato
         ImageRejected: the header breaks a rule or cannot be read.
     """
     format_ = _recognised(content, limits)
+    if much := excess(format_, content):
+        raise _too_complex(format_, much)
     with _damage_rejected():
         image = _OPENERS[format_](BytesIO(content))
         several = bool(getattr(image, "is_animated", False))
@@ -152,10 +159,7 @@ def open_image(content: bytes, *, limits: ImageLimits = IMAGE_LIMITS) -> Iterato
         if format_ not in limits.formats:
             raise _unsupported(format_, limits)
         _check_dimensions(*image.size, limits)
-        if format_ == "jpeg" and jpeg_scans(content, MAX_JPEG_SCANS + 1) > MAX_JPEG_SCANS:
-            raise ImageRejected(
-                "too_complex", f"The JPEG has more than {MAX_JPEG_SCANS} scans. Save it again as a standard JPEG."
-            )
+        _check_work(image, content)
         yield image
 
 
@@ -219,6 +223,24 @@ def _check_dimensions(width: int, height: int, limits: ImageLimits) -> None:
             f"The image has {width} × {height} pixels; the short side needs at least {limits.min_short_side_px}."
             " Send the original, not a preview.",
         )
+
+
+def _check_work(image: ImageFile.ImageFile, content: bytes) -> None:
+    """Refuse what asks for hours of painting, or for a buffer that has nothing to do with the picture's size."""
+    width, height = image.size
+    if isinstance(image, JpegImagePlugin.JpegImageFile):
+        _, scans = jpeg_work(content)
+        if scans > min(MAX_JPEG_SCANS, MAX_PAINTED_PIXELS // (width * height)):
+            raise _too_complex("jpeg", f"{scans} scans")
+    if isinstance(image, TiffImagePlugin.TiffImageFile):
+        sides = (image.tag_v2.get(tag, 0) for tag in (TiffImagePlugin.TILEWIDTH, TiffImagePlugin.TILELENGTH))
+        if any(not isinstance(side, int) or side > max(width, height) + MAX_TILE_MARGIN_PX for side in sides):
+            raise _too_complex("tiff", "a tile much larger than the picture")
+
+
+def _too_complex(format_: str, much: str) -> ImageRejected:
+    name = format_.upper()
+    return ImageRejected("too_complex", f"The {name} has {much}. Save it again as a standard {name}.")
 
 
 def _warnings(width: int, height: int) -> tuple[str, ...]:

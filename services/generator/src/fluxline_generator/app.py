@@ -1,16 +1,18 @@
 """Composition root of the generator."""
 
 from fluxline.postgres.pool import Database
+from fluxline.runtime.policy import RetryPolicy
 from fluxline.runtime.service import Service
 from fluxline.runtime.settings import load
 from fluxline.storage import StorageSettings, make_storage
 from fluxline_generator.generator import Generator, Pace
-from fluxline_generator.handlers import generator_handlers
+from fluxline_generator.handlers import cleanup_handlers, generator_handlers
 from fluxline_generator.migrations import SCHEMA
 from fluxline_generator.prices import Prices
 from fluxline_generator.replicate_api import ReplicateApi
 from fluxline_generator.settings import GeneratorSettings
 from fluxline_generator.store import GenerationStore
+from fluxline_generator.stored_images import StoredImages
 
 
 def main() -> int:
@@ -24,7 +26,9 @@ def main() -> int:
     prices = Prices(settings.usd_per_second, settings.usd_per_image)
     generator = Generator(GenerationStore(database), provider, storage, prices, pace=pace)
     service = Service("generator", settings)
-    service.consume(generator_handlers(generator))
+    policy = RetryPolicy(attempts=settings.retry_attempts, base_s=settings.retry_base_s)
+    service.consume(generator_handlers(generator, policy=policy))
+    service.consume(cleanup_handlers(StoredImages(storage), policy=policy))
     service.before_start(database.open)
     service.ready("postgres", database.check)
     service.ready("storage", storage.check)

@@ -14,6 +14,7 @@ from typing import Any, Final
 from fluxline.contracts.events import GenerationRequested
 from fluxline.image_formats import image_format
 from fluxline.storage import Storage
+from fluxline.storage.files import translated as disk_errors
 from fluxline_generator.errors import (
     ImageUnusable,
     NeedsReview,
@@ -27,10 +28,13 @@ from fluxline_generator.prices import Prices
 from fluxline_generator.prompts import order_of
 from fluxline_generator.provider import Provider
 from fluxline_generator.store import Generation, GenerationStore
+from fluxline_generator.stored_images import images_prefix
 
 MAX_LOST_RUNS: Final = 3
 MISSING_BEFORE_LOST: Final = 3
 CLOCK_SKEW_S: Final = 60.0
+LOOKS: Final = 4
+"""Into how many waits the settle window is divided at most: each look takes an attempt of the retry budget."""
 _EXTENSIONS: Final = {"jpeg": "jpg", "png": "png", "webp": "webp"}
 _SNIFF_BYTES: Final = 64
 
@@ -93,8 +97,9 @@ class Generator:
         for prediction_id in found:
             if prediction_id not in taken:
                 return await self._adopt(generation, prediction_id)
-        if generation.age_s < self.pace.settle_s:
-            raise OutcomeUnknown(age_s=generation.age_s)
+        left_s = self.pace.settle_s - generation.age_s
+        if left_s > 0:
+            raise OutcomeUnknown(retry_after_s=min(left_s, self.pace.settle_s / LOOKS), age_s=generation.age_s)
         await self.store.reset(generation, lost=True)
         return await self.store.read(generation.generation_id)
 
@@ -120,18 +125,22 @@ class Generator:
         await self.store.finish(generation, outcome)
 
     async def _ended(self, generation: Generation) -> Prediction:
-        """The run once it has ended; canceled when it takes too long, RunLost when the provider forgot it."""
+        """The run once it has ended; canceled when it takes too long, RunLost when the provider forgot it.
+
+        A run that is not known yet is as young as one that is not listed yet: it is given the same time.
+        """
         prediction_id = generation.prediction_id or ""
-        deadline = monotonic() + self.pace.run_s - generation.age_s
+        submitted = monotonic() - generation.age_s
         missing = 0
         while True:
             prediction = await self.provider.get(prediction_id)
             if prediction and prediction.ended:
                 return prediction
             missing = 0 if prediction else missing + 1
-            if missing >= MISSING_BEFORE_LOST:
+            age_s = monotonic() - submitted
+            if missing >= MISSING_BEFORE_LOST and age_s >= self.pace.settle_s:
                 raise RunLost("Replicate does not know the run any more", prediction_id=prediction_id)
-            if monotonic() >= deadline:
+            if age_s >= self.pace.run_s:
                 return await self._canceled(prediction_id)
             await asyncio.sleep(self.pace.poll_s)
 
@@ -145,12 +154,12 @@ class Generator:
     async def _copy(self, generation: Generation, urls: list[str]) -> list[str]:
         """The images into our storage, one at a time; the extension is that of the content."""
         keys = []
-        with TemporaryDirectory(prefix="generator-") as folder:
+        with disk_errors(), TemporaryDirectory(prefix="generator-") as folder:
             for number, url in enumerate(urls):
                 file = Path(folder) / "image"
                 await self.provider.download(url, file)
                 extension = await asyncio.to_thread(_extension, file)
-                key = f"generations/{generation.generation_id}/{number}.{extension}"
+                key = f"{images_prefix(generation.generation_id)}{number}.{extension}"
                 content_type = f"image/{extension.replace('jpg', 'jpeg')}"
                 await self.storage.put(key, file, content_type=content_type)
                 keys.append(key)

@@ -1,14 +1,20 @@
-"""Events in, events out: a request for images becomes images, or a reason why not."""
+"""Events in, events out: a request for images becomes images, or a reason why not; a deleted model's images go."""
 
-from fluxline.contracts.catalog import GENERATOR
+from fluxline.contracts.catalog import GENERATOR, GENERATOR_CLEANUP
 from fluxline.contracts.errors import FluxlineError, Stage
 from fluxline.contracts.event import Event
-from fluxline.contracts.events import GenerationFailed, GenerationRequested, GenerationSucceeded
+from fluxline.contracts.events import (
+    GenerationFailed,
+    GenerationRequested,
+    GenerationSucceeded,
+    TrainingDeleteRequested,
+)
 from fluxline.postgres.pool import database_error
 from fluxline.runtime.handlers import Delivery, Handlers
 from fluxline.runtime.policy import RetryPolicy
 from fluxline.runtime.stages import StageAttempt
 from fluxline_generator.generator import Generator
+from fluxline_generator.stored_images import StoredImages
 
 PROVIDER = "replicate"
 
@@ -29,6 +35,19 @@ def generator_handlers(generator: Generator, *, policy: RetryPolicy | None = Non
             external_id=generation.prediction_id,
             **(generation.outcome or {}),
         )
+
+    return handlers
+
+
+def cleanup_handlers(images: StoredImages, *, policy: RetryPolicy | None = None) -> Handlers:
+    """`training.delete_requested` → the images that were made with its model are deleted."""
+    handlers = Handlers(GENERATOR_CLEANUP, policy=policy)
+
+    @handlers.on(TrainingDeleteRequested)
+    async def on_training_delete_requested(event: TrainingDeleteRequested, _delivery: Delivery) -> None:
+        """Delete the images; that the generations were paid for stays on record."""
+        for generation_id in event.generation_ids:
+            await images.remove(generation_id)
 
     return handlers
 

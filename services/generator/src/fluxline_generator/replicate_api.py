@@ -59,7 +59,11 @@ class ReplicateApi:
 
     async def cancel(self, prediction_id: str) -> None:
         """See Provider."""
-        await self._call("POST", f"/v1/predictions/{prediction_id}/cancel")
+        try:
+            await self._call("POST", f"/v1/predictions/{prediction_id}/cancel")
+        except ProviderRefused as error:
+            if error.context.get("status") != httpx.codes.NOT_FOUND:
+                raise
 
     async def recent(self, since_s: float) -> AsyncIterator[Prediction]:
         """See Provider; pages of a hundred, newest first."""

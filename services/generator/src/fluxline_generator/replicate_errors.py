@@ -70,7 +70,12 @@ def download_error(response: httpx.Response) -> ProviderError:
     """Why a result cannot be fetched; RunLost when it never will be."""
     if response.status_code in (httpx.codes.FORBIDDEN, httpx.codes.NOT_FOUND, httpx.codes.GONE):
         return RunLost("The provider's image is gone: results live for an hour", status=response.status_code)
-    return ProviderError(f"The provider's image cannot be fetched: {response.status_code}", status=response.status_code)
+    kind = ProviderThrottled if response.status_code == httpx.codes.TOO_MANY_REQUESTS else ProviderError
+    return kind(
+        f"The provider's image cannot be fetched: {response.status_code}",
+        retry_after_s=_retry_after_s(response, {}),
+        status=response.status_code,
+    )
 
 
 def _problem(response: httpx.Response) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import SettingsConfigDict
 
+from fluxline.contracts.catalog import GENERATOR
 from fluxline.runtime.settings import ServiceSettings, postgres_url_field
 
 
@@ -29,6 +30,10 @@ class GeneratorSettings(ServiceSettings):
     settle_s: float = Field(
         120.0, ge=0, description="seconds after which a prediction that the provider does not list was never made"
     )
+    retry_attempts: int = Field(
+        GENERATOR.max_deliver, ge=1, le=GENERATOR.max_deliver, description="how often a generation is tried in all"
+    )
+    retry_base_s: float = Field(1.0, gt=0, le=60, description="the first wait of a retry; it doubles up to its cap")
     usd_per_second: float = Field(0.001525, ge=0, description="the provider's price for a trained model's run time")
     usd_per_image: float = Field(0.025, ge=0, description="the provider's price for one image of the base model")
 

@@ -1,11 +1,16 @@
 """Composition root of the publisher."""
 
+from fluxline.contracts.catalog import OUTCOMES_BUCKET
+from fluxline.runtime.policy import RetryPolicy
+from fluxline.runtime.register import Registers
 from fluxline.runtime.service import Service
 from fluxline.runtime.settings import load
 from fluxline.storage import StorageSettings, make_storage
-from fluxline_publisher.handlers import publisher_handlers
+from fluxline_publisher.claim import Claims
+from fluxline_publisher.handlers import cleanup_handlers, publisher_handlers
 from fluxline_publisher.hub import HuggingFace
 from fluxline_publisher.publisher import Publisher
+from fluxline_publisher.remover import Remover
 from fluxline_publisher.settings import PublisherSettings
 
 
@@ -19,8 +24,13 @@ def main() -> int:
         settings.huggingface_username,
         timeout_s=settings.hub_timeout_s,
     )
+    remover = Remover(storage, hub)
+    policy = RetryPolicy(attempts=settings.retry_attempts, base_s=settings.retry_base_s)
     service = Service("publisher", settings)
-    service.consume(publisher_handlers(Publisher(storage, hub), deadline_s=settings.deadline_s))
+    claims = Claims(Registers(service.bus, OUTCOMES_BUCKET), remover.canceled)
+    publisher = Publisher(storage, hub)
+    service.consume(publisher_handlers(publisher, claims, deadline_s=settings.deadline_s, policy=policy))
+    service.consume(cleanup_handlers(remover, policy=policy))
     service.ready("storage", storage.check)
     service.on_close(storage.close)
     return service.run()

@@ -2,7 +2,7 @@
 
 from typing import ClassVar
 
-from fluxline.contracts.errors import ErrorCategory, FluxlineError
+from fluxline.contracts.errors import ErrorCategory, FluxlineError, Stage
 
 
 class LicenseNotAccepted(FluxlineError):
@@ -33,7 +33,12 @@ class WeightsDamaged(FluxlineError):
     """The trained weights in storage are not those that the trainer announced."""
 
     category: ClassVar[ErrorCategory] = ErrorCategory.FILE_ERROR
-    hint = "Retry the training from its replicate_training stage: it fetches the weights again."
+    resume_from: ClassVar[Stage | None] = Stage.REPLICATE_TRAINING
+    hint = "Retry the training: it goes back to replicate_training, which fetches the weights again."
+
+
+class WeightsGone(WeightsDamaged):
+    """The trained weights are not in storage any more."""
 
 
 class WeightsUnusable(FluxlineError):
@@ -41,6 +46,17 @@ class WeightsUnusable(FluxlineError):
 
     category: ClassVar[ErrorCategory] = ErrorCategory.FILE_ERROR
     hint = "Nothing was published. Train again; if it happens again, report it with the training's debug export."
+
+
+class RetryIncomplete(FluxlineError):
+    """The request to publish again does not say what was trained."""
+
+
+class PublishedElsewhere(FluxlineError):
+    """Another process has taken over the publication and has not ended it yet."""
+
+    category: ClassVar[ErrorCategory] = ErrorCategory.SERVICE_ERROR
+    hint = "It is tried again by itself; what the other process did is taken over."
 
 
 class CardInvalid(FluxlineError):

@@ -1,25 +1,79 @@
-"""Events in, events out: a training that succeeded becomes a published model."""
+"""Events in, events out: a training that succeeded becomes a published model; what nobody wants any more is removed."""
 
-from fluxline.contracts.catalog import PUBLISHER
+from fluxline.contracts.catalog import PUBLISHER, PUBLISHER_CLEANUP
 from fluxline.contracts.errors import Stage
-from fluxline.contracts.events import ModelProgressed, ModelPublished, TrainingSucceeded
+from fluxline.contracts.event import Event
+from fluxline.contracts.events import (
+    ModelProgressed,
+    ModelPublished,
+    TrainingCanceled,
+    TrainingDeleteRequested,
+    TrainingRetryRequested,
+    TrainingSucceeded,
+)
 from fluxline.contracts.ids import model_id_of
-from fluxline.runtime.handlers import Delivery, Handlers
+from fluxline.contracts.job import JobEvent
+from fluxline.runtime.handlers import Delivery, Handlers, IsOver
 from fluxline.runtime.policy import RetryPolicy
-from fluxline_publisher.publisher import Model, Publisher, Report
+from fluxline_publisher.claim import Claims
+from fluxline_publisher.errors import RetryIncomplete
+from fluxline_publisher.publisher import Announce, Model, Publisher, Report
+from fluxline_publisher.remover import Remover
 
 
-def publisher_handlers(publisher: Publisher, *, deadline_s: float, policy: RetryPolicy | None = None) -> Handlers:
-    """`training.succeeded` → `model.published`."""
-    handlers = Handlers(PUBLISHER, deadline_s=deadline_s, policy=policy)
+def publisher_handlers(
+    publisher: Publisher, claims: Claims, *, deadline_s: float, policy: RetryPolicy | None = None
+) -> Handlers:
+    """`training.succeeded`, or a retry of this stage → `model.published`."""
+    handlers = Handlers(PUBLISHER, deadline_s=deadline_s, policy=policy, is_over=_over(claims))
 
     @handlers.on(TrainingSucceeded, stage=Stage.HUGGINGFACE_UPLOAD)
-    async def on_training_succeeded(event: TrainingSucceeded, delivery: Delivery) -> ModelPublished:
+    async def on_training_succeeded(event: TrainingSucceeded, delivery: Delivery) -> None:
         """Publish the trained model."""
-        model = await publisher.publish(event, _reporting(event, delivery))
-        return _model_published(event, model)
+        await publisher.publish(event, claims.on(event), _reporting(event, delivery), _announcing(event, delivery))
+
+    @handlers.on(TrainingRetryRequested, stage=Stage.HUGGINGFACE_UPLOAD)
+    async def on_training_retry_requested(event: TrainingRetryRequested, delivery: Delivery) -> None:
+        """Publish the model of an earlier run."""
+        job = _job_of(event)
+        await publisher.publish(job, claims.on(job), _reporting(job, delivery), _announcing(job, delivery))
 
     return handlers
+
+
+def cleanup_handlers(remover: Remover, *, policy: RetryPolicy | None = None) -> Handlers:
+    """`training.canceled`, `training.delete_requested` → stored model and repository are removed."""
+    handlers = Handlers(PUBLISHER_CLEANUP, policy=policy)
+
+    @handlers.on(TrainingCanceled)
+    async def on_training_canceled(event: TrainingCanceled, _delivery: Delivery) -> None:
+        """Remove what an attempt to publish left."""
+        await remover.canceled(event.training_id)
+
+    @handlers.on(TrainingDeleteRequested)
+    async def on_training_delete_requested(event: TrainingDeleteRequested, _delivery: Delivery) -> None:
+        """Remove the model, and its repository where that is wanted."""
+        await remover.deleted(event.training_id, event.huggingface)
+
+    return handlers
+
+
+def _over(claims: Claims) -> IsOver:
+    """A retry of another stage is nothing to work on; neither is a run that is canceled, or published and announced."""
+
+    async def over(event: Event) -> bool:
+        if isinstance(event, TrainingRetryRequested) and event.from_stage is not Stage.HUGGINGFACE_UPLOAD:
+            return True
+        return isinstance(event, JobEvent) and await claims.over(event)
+
+    return over
+
+
+def _job_of(event: TrainingRetryRequested) -> TrainingSucceeded:
+    """What was trained, as a job of the new run whose cause is the retry."""
+    if event.training_succeeded is None:
+        raise RetryIncomplete
+    return event.training_succeeded.model_copy(update={"event_id": event.event_id, **event.job_facts()})
 
 
 def _reporting(event: TrainingSucceeded, delivery: Delivery) -> Report:
@@ -34,6 +88,13 @@ def _reporting(event: TrainingSucceeded, delivery: Delivery) -> Report:
         )
 
     return report
+
+
+def _announcing(event: TrainingSucceeded, delivery: Delivery) -> Announce:
+    async def announce(model: Model) -> None:
+        await delivery.emit(_model_published(event, model))
+
+    return announce
 
 
 def _model_published(event: TrainingSucceeded, model: Model) -> ModelPublished:

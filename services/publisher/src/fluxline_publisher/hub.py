@@ -5,24 +5,28 @@ to it are a few quick repetitions of idempotent upload calls after a broken conn
 """
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, ParamSpec, TypeVar
 
 import httpx2
-from huggingface_hub import CommitOperationAdd, HfApi, constants, set_client_factory
+from huggingface_hub import CommitOperationAdd, HfApi
 from huggingface_hub.errors import RepositoryNotFoundError
 from huggingface_hub.hf_api import GitCommitInfo, ModelInfo
-from huggingface_hub.utils.tqdm import disable_progress_bars
 
 from fluxline.contracts.job import HubPublication
 from fluxline_publisher.card import WEIGHTS_NAME
 from fluxline_publisher.errors import HubFailed, HubHashMismatch, HubTokenRefused, RepoTaken
-from fluxline_publisher.hub_errors import from_status, hub_errors
-from fluxline_publisher.publisher import Publication
+from fluxline_publisher.hub_client import configure_client
+from fluxline_publisher.hub_errors import hub_errors
+from fluxline_publisher.publication import Publication
 
-CONNECT_TIMEOUT_S: Final = 10.0
+P = ParamSpec("P")
+R = TypeVar("R")
+
 _HUBS_OWN_FILES: Final = frozenset({".gitattributes"})
+_HUBS_OWN_COMMIT: Final = "initial commit"
 _READ_ONLY: Final = "read"
 
 
@@ -42,12 +46,16 @@ class _Repo:
         """The newest commit of that title."""
         return next((commit.commit_id for commit in self.commits if commit.title == title), None)
 
+    def holds_only(self, title: str) -> bool:
+        """Whether every commit is of that title, but for the one that the hub itself makes."""
+        return {commit.title for commit in self.commits} <= {title, _HUBS_OWN_COMMIT}
+
 
 class HuggingFace:
     """One account's models under `namespace`; makes itself the process's configuration of huggingface_hub."""
 
     def __init__(self, endpoint: str, token: str, namespace: str, *, timeout_s: float) -> None:
-        _configure_client(timeout_s)
+        configure_client(timeout_s)
         self._api = HfApi(endpoint=endpoint, token=token, library_name="fluxline")
         self._namespace = namespace
         self._timeout_s = timeout_s
@@ -60,10 +68,21 @@ class HuggingFace:
             self._account_checked = True
         return f"{self._namespace}/{name}"
 
+    async def exists(self, repo_id: str) -> bool:
+        """See Hub."""
+        return await self._in_thread(self._find, repo_id) is not None
+
     async def publish(self, repo_id: str, publication: Publication) -> HubPublication:
         """See Hub."""
+        return await self._in_thread(self._publish, repo_id, publication)
+
+    async def remove(self, repo_id: str, title: str) -> bool:
+        """See Hub."""
+        return await self._in_thread(self._remove, repo_id, title)
+
+    async def _in_thread(self, call: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
         try:
-            return await asyncio.to_thread(self._publish, repo_id, publication)
+            return await asyncio.to_thread(call, *args, **kwargs)
         except HubTokenRefused:
             self._account_checked = False
             raise
@@ -90,6 +109,18 @@ class HuggingFace:
                 raise HubHashMismatch(repo=repo_id, commit=commit)
         url = f"{self._api.endpoint}/{repo_id}"
         return HubPublication(repo=repo_id, commit=commit, url=url, private=bool(repo.info.private))
+
+    def _remove(self, repo_id: str, title: str) -> bool:
+        repo = self._find(repo_id)
+        if repo is None or not repo.holds_only(title):
+            return repo is None
+        with hub_errors(f"Deleting {repo_id}"):
+            try:
+                self._api.delete_repo(repo_id)
+            except RepositoryNotFoundError as error:
+                if error.response.status_code != httpx2.codes.NOT_FOUND:
+                    raise
+        return True
 
     def _find(self, repo_id: str) -> _Repo | None:
         with hub_errors(f"Looking for {repo_id}"):
@@ -137,28 +168,3 @@ def _require_ours(repo: _Repo, repo_id: str, publication: Publication) -> None:
     if bool(repo.info.private) != publication.private:
         wanted = "private" if publication.private else "public"
         raise RepoTaken(f"{repo_id} exists already and is not {wanted}", repo=repo_id)
-
-
-def _configure_client(timeout_s: float) -> None:
-    """Timeouts and no retries for every call; no Xet, whose native client knows neither (HF_HUB_DISABLE_XET=1)."""
-
-    def make() -> httpx2.Client:
-        return httpx2.Client(
-            timeout=httpx2.Timeout(timeout_s, connect=CONNECT_TIMEOUT_S),
-            follow_redirects=True,
-            event_hooks={"response": [_raise_what_the_client_would_repeat]},
-        )
-
-    constants.HF_HUB_DISABLE_XET = True  # read at each upload; its variable only when the client is imported
-    disable_progress_bars()
-    set_client_factory(make)
-
-
-def _raise_what_the_client_would_repeat(response: httpx2.Response) -> None:
-    """429 and 5xx (up to five times), and a 409 on creating that is not "exists" (without end)."""
-    conflict = response.status_code == httpx2.codes.CONFLICT and response.url.path.endswith("/api/repos/create")
-    if not conflict and response.status_code != httpx2.codes.TOO_MANY_REQUESTS and response.status_code < 500:
-        return
-    response.read()
-    if not (conflict and '"url"' in response.text):
-        raise from_status(response, f"{response.request.method} {response.url.path}")

@@ -6,46 +6,22 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Final, Protocol
+from types import TracebackType
+from typing import Final, Protocol, Self
 
 from fluxline.contracts.events import TrainingSucceeded
 from fluxline.contracts.job import HubPublication
-from fluxline.storage import Storage
-from fluxline_publisher.card import make_card
-from fluxline_publisher.errors import LicenseNotAccepted, WeightsDamaged
+from fluxline.storage import ObjectMissing, Storage
+from fluxline_publisher.errors import LicenseNotAccepted, WeightsDamaged, WeightsGone
 from fluxline_publisher.names import repo_name
+from fluxline_publisher.publication import Hub, publication
+from fluxline_publisher.repositories import CreatedRepository, Repositories, models_prefix
 from fluxline_publisher.weights import TrainedFiles, unpack
 
 _DOWNLOADS: Final = 2
 
 Report = Callable[[int, int], Awaitable[None]]
 """Told (bytes done, bytes in all)."""
-
-
-class Hub(Protocol):
-    """Where models are published, in one namespace."""
-
-    async def repo_id(self, name: str) -> str:
-        """`namespace/name`; raises HubTokenRefused when the token may not write there."""
-        ...
-
-    async def publish(self, repo_id: str, publication: "Publication") -> HubPublication:
-        """Publish once: adopt what an earlier attempt committed, else create the repository and commit.
-
-        Raises RepoTaken when the repository belongs to something else, HubHashMismatch when other weights arrived.
-        """
-        ...
-
-
-@dataclass(frozen=True)
-class Publication:
-    """What goes into the one commit: files by path in the repository; `title` marks the commit as this training's."""
-
-    title: str
-    private: bool
-    card: str
-    files: dict[str, Path]
-    weights_sha256: str
 
 
 @dataclass(frozen=True)
@@ -58,30 +34,76 @@ class Model:
     huggingface: HubPublication | None
 
 
+Announce = Callable[[Model], Awaitable[None]]
+"""Tells everybody that the model is ready; returns once that is certain."""
+
+
+class Claim(Protocol):
+    """The right to publish the run: an async context that takes it, and gives it back when an error ends it.
+
+    Every step may raise BrokerUnavailable, and JobOver when the run is canceled or published.
+    """
+
+    async def __aenter__(self) -> Self:
+        """Take it."""
+        ...
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None, /
+    ) -> None:
+        """Give it back, unless the model may have been announced."""
+        ...
+
+    async def confirm(self) -> None:
+        """Return while it is still ours; from then on it is not given back."""
+        ...
+
+    async def published(self) -> None:
+        """The model was announced: nobody can cancel the run any more."""
+        ...
+
+
 class Publisher:
     """Publishes trained models; doing it twice is doing it once."""
 
     def __init__(self, storage: Storage, hub: Hub) -> None:
         self.storage = storage
         self.hub = hub
+        self.repositories = Repositories(storage)
 
-    async def publish(self, job: TrainingSucceeded, report: Report) -> Model:
-        """Check and store the weights, then publish them unless the owner said no.
+    async def publish(self, job: TrainingSucceeded, claim: Claim, report: Report, announce: Announce) -> None:
+        """Check the weights; under the claim store them, publish them unless the owner said no, and announce the model.
 
-        Raises LicenseNotAccepted and RepoNameInvalid before anything is done; WeightsDamaged, WeightsUnusable,
-        StorageError, and what the hub raises.
+        Raises LicenseNotAccepted, RepoNameInvalid, WeightsDamaged, WeightsUnusable before anything is done; JobOver
+        when the run was canceled or is published; StorageError, and what the hub and the claim raise.
         """
         repo_id = await self._repo_id(job)
         with TemporaryDirectory(prefix="publisher-") as name:
             folder = Path(name)
             await self._download(job, folder / "trained_model.tar")
             trained = await asyncio.to_thread(unpack, folder / "trained_model.tar", folder / "files")
-            await report(0, trained.size_bytes)
-            key = f"models/{job.training_id}/lora.safetensors"
-            await self.storage.put(key, trained.weights, content_type="application/octet-stream")
-            published = repo_id and await self.hub.publish(repo_id, publication(job, repo_id, trained))
-            await report(trained.size_bytes, trained.size_bytes)
-        return Model(key, trained.sha256, trained.size_bytes, published or None)
+            async with claim:
+                await report(0, trained.size_bytes)
+                model = await self._create(job, repo_id, trained)
+                await claim.confirm()
+                await report(trained.size_bytes, trained.size_bytes)
+                await announce(model)
+                await claim.published()
+
+    async def _create(self, job: TrainingSucceeded, repo_id: str | None, trained: TrainedFiles) -> Model:
+        key = f"{models_prefix(job.training_id)}lora.safetensors"
+        await self.storage.put(key, trained.weights, content_type="application/octet-stream")
+        published = await self._to_hub(job, repo_id, trained) if repo_id else None
+        return Model(key, trained.sha256, trained.size_bytes, published)
+
+    async def _to_hub(self, job: TrainingSucceeded, repo_id: str, trained: TrainedFiles) -> HubPublication:
+        """Note a repository before it is created, and again before it is announced: only so it may be removed later."""
+        if not await self.hub.exists(repo_id):
+            await self.repositories.note(job.training_id, CreatedRepository(repo=repo_id))
+        published = await self.hub.publish(repo_id, publication(job, repo_id, trained))
+        if await self.repositories.created_for(job.training_id):
+            await self.repositories.note(job.training_id, CreatedRepository(repo=repo_id, announced=True))
+        return published
 
     async def _repo_id(self, job: TrainingSucceeded) -> str | None:
         if not job.publish.enabled:
@@ -93,21 +115,13 @@ class Publisher:
     async def _download(self, job: TrainingSucceeded, target: Path) -> None:
         """The trainer's archive as announced; a wrong hash gets a second download."""
         for _ in range(_DOWNLOADS):
-            await self.storage.get(job.weights_key, target)
+            try:
+                await self.storage.get(job.weights_key, target)
+            except ObjectMissing as error:
+                raise WeightsGone(key=job.weights_key) from error
             if await asyncio.to_thread(_sha256, target) == job.sha256:
                 return
         raise WeightsDamaged(key=job.weights_key)
-
-
-def publication(job: TrainingSucceeded, repo_id: str, trained: TrainedFiles) -> Publication:
-    """What is committed to `repo_id`; the same job and files give the same publication."""
-    return Publication(
-        title=f"Publish the LoRA of fluxline training {job.training_id}",
-        private=job.publish.private,
-        card=make_card(job, repo_id, len(trained.captions)),
-        files=trained.by_repo_path(),
-        weights_sha256=trained.sha256,
-    )
 
 
 def _sha256(path: Path) -> str:

@@ -3,6 +3,7 @@
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import SettingsConfigDict
 
+from fluxline.contracts.catalog import PUBLISHER
 from fluxline.runtime.settings import ServiceSettings
 
 
@@ -29,6 +30,10 @@ class PublisherSettings(ServiceSettings):
     )
     hub_timeout_s: float = Field(60.0, gt=0, le=600, description="seconds that one answer of the hub may take")
     deadline_s: float = Field(1800.0, gt=0, description="seconds that one publication may take in all")
+    retry_attempts: int = Field(
+        10, ge=1, le=PUBLISHER.max_deliver, description="how often a publication is tried in all"
+    )
+    retry_base_s: float = Field(1.0, gt=0, le=60, description="the first wait of a retry; it doubles up to its cap")
 
     @field_validator("hf_endpoint")
     @classmethod

@@ -1,5 +1,8 @@
 """Composition root of the zipper."""
 
+from fluxline.contracts.catalog import OUTCOMES_BUCKET
+from fluxline.runtime.policy import RetryPolicy
+from fluxline.runtime.register import Registers
 from fluxline.runtime.service import Service
 from fluxline.runtime.settings import load
 from fluxline.storage import StorageSettings, make_storage
@@ -14,8 +17,10 @@ def main() -> int:
     storage = make_storage(load(StorageSettings))
     archiver = Archiver(storage, longest_side=settings.longest_side)
     service = Service("zipper", settings)
-    service.consume(archive_handlers(archiver, deadline_s=settings.deadline_s))
-    service.consume(cleanup_handlers(archiver))
+    registers = Registers(service.bus, OUTCOMES_BUCKET)
+    policy = RetryPolicy(attempts=settings.retry_attempts, base_s=settings.retry_base_s)
+    service.consume(archive_handlers(archiver, registers, deadline_s=settings.deadline_s, policy=policy))
+    service.consume(cleanup_handlers(archiver, policy=policy))
     service.ready("storage", storage.check)
     service.on_close(storage.close)
     return service.run()

@@ -34,6 +34,8 @@ class Progress:
 
 
 Report = Callable[[Progress], Awaitable[None]]
+Wanted = Callable[[], Awaitable[bool]]
+"""Whether the archive is still wanted: its training may be canceled at any moment."""
 
 
 @dataclass(frozen=True)
@@ -66,12 +68,19 @@ class Archiver:
         self.longest_side = longest_side
 
     async def bundle(
-        self, training_id: UUID, images: Sequence[ImageRef], *, default_caption: str | None, report: Report
-    ) -> StoredArchive:
+        self,
+        training_id: UUID,
+        images: Sequence[ImageRef],
+        *,
+        default_caption: str | None,
+        report: Report,
+        wanted: Wanted,
+    ) -> StoredArchive | None:
         """Judge every photo, archive the good ones, store the archive and open it as stored.
 
         `default_caption` stands in where an image has none; None leaves those without. The same photos give the
-        same bytes and so the same key. Raises TooFewPhotos, ArchiveChanged, ArchiveInvalid, StorageError.
+        same bytes and so the same key. None, and nothing of it in storage, when the archive is not wanted any more.
+        Raises TooFewPhotos, ArchiveChanged, ArchiveInvalid, StorageError.
         """
         with TemporaryDirectory(prefix="zipper-") as name:
             folder = Path(name)
@@ -80,7 +89,12 @@ class Archiver:
             captions = _captions(images, verdicts, default_caption)
             target = folder / "archive.zip"
             await asyncio.to_thread(_build, folder, captions, target)
+            if not await wanted():
+                return None
             key, facts = await self._store(training_id, target, len(captions))
+        if not await wanted():  # a cancelation cleans up once: what was stored after that is ours to remove
+            await self.clean(training_id)
+            return None
         return StoredArchive(key, facts, tuple(verdicts))
 
     async def clean(self, training_id: UUID) -> None:

@@ -2,32 +2,63 @@
 
 from fluxline.contracts.catalog import ZIPPER, ZIPPER_CLEANUP
 from fluxline.contracts.errors import Stage
-from fluxline.contracts.events import ModelPublished, TrainingCanceled, TrainingRequested, ZipCreated, ZipProgressed
-from fluxline.runtime.handlers import Delivery, Handlers
-from fluxline_zipper.archiver import Archiver, Progress, Report, StoredArchive
+from fluxline.contracts.event import Event
+from fluxline.contracts.events import (
+    ModelPublished,
+    TrainingCanceled,
+    TrainingDeleteRequested,
+    TrainingRequested,
+    TrainingRetryRequested,
+    ZipCreated,
+    ZipProgressed,
+)
+from fluxline.contracts.job import JobEvent
+from fluxline.contracts.outcomes import is_over, outcome_key
+from fluxline.runtime.handlers import Delivery, Handlers, IsOver, JobOver
+from fluxline.runtime.policy import RetryPolicy
+from fluxline.runtime.register import Registers
+from fluxline_zipper.archiver import Archiver, Progress, Report, StoredArchive, Wanted
+
+Request = TrainingRequested | TrainingRetryRequested
 
 
-def archive_handlers(archiver: Archiver, *, deadline_s: float) -> Handlers:
-    """`training.requested` → `zip.created`."""
-    handlers = Handlers(ZIPPER, deadline_s=deadline_s)
+def archive_handlers(
+    archiver: Archiver, registers: Registers, *, deadline_s: float, policy: RetryPolicy | None = None
+) -> Handlers:
+    """`training.requested`, or a retry of this stage → `zip.created`."""
+    handlers = Handlers(ZIPPER, deadline_s=deadline_s, policy=policy, is_over=_over(registers))
 
-    @handlers.on(TrainingRequested, stage=Stage.ZIP_CREATION)
-    async def on_training_requested(event: TrainingRequested, delivery: Delivery) -> ZipCreated:
-        """Bundle the training's photos into one archive."""
-        archive = await archiver.bundle(
+    async def archive(event: Request, delivery: Delivery) -> ZipCreated:
+        stored = await archiver.bundle(
             event.training_id,
             event.images,
             default_caption=None if event.parameters.autocaption else event.trigger_word,
             report=_reporting(event, delivery),
+            wanted=_wanted(registers, event),
         )
-        return _zip_created(event, archive)
+        if stored is None:
+            raise JobOver
+        return _zip_created(event, stored)
+
+    @handlers.on(TrainingRequested, stage=Stage.ZIP_CREATION)
+    async def on_training_requested(event: TrainingRequested, delivery: Delivery) -> ZipCreated:
+        """Bundle the training's photos into one archive."""
+        return await archive(event, delivery)
+
+    @handlers.on(TrainingRetryRequested, stage=Stage.ZIP_CREATION)
+    async def on_training_retry_requested(event: TrainingRetryRequested, delivery: Delivery) -> ZipCreated:
+        """Bundle them again for a new run."""
+        return await archive(event, delivery)
 
     return handlers
 
 
-def cleanup_handlers(archiver: Archiver) -> Handlers:
-    """`model.published`, `training.canceled` → the archive is deleted. A failed training keeps it for a retry."""
-    handlers = Handlers(ZIPPER_CLEANUP)
+def cleanup_handlers(archiver: Archiver, *, policy: RetryPolicy | None = None) -> Handlers:
+    """`model.published`, `training.canceled`, `training.delete_requested` → the archive is deleted.
+
+    A failed training keeps it for a retry.
+    """
+    handlers = Handlers(ZIPPER_CLEANUP, policy=policy)
 
     @handlers.on(ModelPublished)
     async def on_model_published(event: ModelPublished, _delivery: Delivery) -> None:
@@ -39,10 +70,33 @@ def cleanup_handlers(archiver: Archiver) -> Handlers:
         """Nobody will train on the archive."""
         await archiver.clean(event.training_id)
 
+    @handlers.on(TrainingDeleteRequested)
+    async def on_training_delete_requested(event: TrainingDeleteRequested, _delivery: Delivery) -> None:
+        """Nobody will retry the training."""
+        await archiver.clean(event.training_id)
+
     return handlers
 
 
-def _reporting(event: TrainingRequested, delivery: Delivery) -> Report:
+def _over(registers: Registers) -> IsOver:
+    """A retry of another stage is nothing to work on; neither is a run that is canceled or published."""
+
+    async def over(event: Event) -> bool:
+        if isinstance(event, TrainingRetryRequested) and event.from_stage is not Stage.ZIP_CREATION:
+            return True
+        return isinstance(event, JobEvent) and not await _wanted(registers, event)()
+
+    return over
+
+
+def _wanted(registers: Registers, event: JobEvent) -> Wanted:
+    async def wanted() -> bool:
+        return not is_over(await registers.get(outcome_key(event.training_id, event.run)))
+
+    return wanted
+
+
+def _reporting(event: Request, delivery: Delivery) -> Report:
     async def report(progress: Progress) -> None:
         await delivery.emit(
             ZipProgressed.caused_by(
@@ -58,7 +112,7 @@ def _reporting(event: TrainingRequested, delivery: Delivery) -> Report:
     return report
 
 
-def _zip_created(event: TrainingRequested, archive: StoredArchive) -> ZipCreated:
+def _zip_created(event: Request, archive: StoredArchive) -> ZipCreated:
     return ZipCreated.caused_by(
         event,
         **event.job_facts(),

@@ -3,6 +3,7 @@
 from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
+from fluxline.contracts.catalog import ZIPPER
 from fluxline.runtime.settings import ServiceSettings
 
 
@@ -16,3 +17,5 @@ class ZipperSettings(ServiceSettings):
         1024, ge=512, le=2048, description="pixels; the trainer scales down from it to each of its resolutions"
     )
     deadline_s: float = Field(600.0, gt=0, description="seconds that one archive may take in all")
+    retry_attempts: int = Field(10, ge=1, le=ZIPPER.max_deliver, description="how often an archive is tried in all")
+    retry_base_s: float = Field(1.0, gt=0, le=60, description="the first wait of a retry; it doubles up to its cap")

@@ -11,18 +11,15 @@ import asyncio
 import json
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 import asyncpg
-import nats.errors
-import nats.js.errors
 from nats.js.api import PubAck
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
-from fluxline.contracts.catalog import EVENTS_STREAM
 from fluxline.contracts.event import Event
+from fluxline.postgres.audit import WINDOW, Audit, EventLog
 from fluxline.postgres.pool import Connection, Database, database_error
 from fluxline.runtime.bus import Bus, MessageRefused
 from fluxline.runtime.envelope import MSG_ID, body_of, current_trace, headers_of
@@ -36,12 +33,6 @@ WATCH_S = 5.0
 PURGE_S = 86_400.0
 KEEP = timedelta(days=45)
 AUDIT_S = 3600.0
-AUDIT_WINDOW = timedelta(days=7)
-AUDIT_OVERLAP = timedelta(minutes=5)
-"""A row is stamped when its transaction begins, and seen when that ends."""
-AUDIT_PAGE = 500
-AUDIT_LOOKS = 32
-"""How many messages one audit holds at a time."""
 
 TABLE_SQL = """
 CREATE TABLE outbox (
@@ -81,17 +72,6 @@ SELECT extract(epoch FROM now() - created_at)::float8 FROM outbox
 WHERE published_at IS NULL AND refusal IS NULL ORDER BY id LIMIT 1
 """
 _REFUSED = "SELECT count(*) FROM outbox WHERE published_at IS NULL AND refusal IS NOT NULL"
-_PUBLISHED = """
-SELECT id, event_id, stream_sequence, published_at FROM outbox
-WHERE published_at > greatest(now() - $1::interval, $2::timestamptz) AND id > $3 ORDER BY id LIMIT $4
-"""
-_LOST = """
-UPDATE outbox SET published_at = NULL FROM unnest($1::bigint[], $2::bigint[]) AS lost (lost_id, lost_at)
-WHERE id = lost_id AND stream_sequence IS NOT DISTINCT FROM lost_at AND published_at IS NOT NULL
-"""
-_UNAVAILABLE = (nats.errors.Error, nats.js.errors.Error, ConnectionError, TimeoutError, OSError)
-_EVER = datetime.fromtimestamp(0, UTC)
-
 log = get_logger(__name__)
 
 
@@ -108,70 +88,11 @@ async def outbox_age(database: Database) -> float:
     return float(await database.pool.fetchval(_OLDEST) or 0.0)
 
 
-@dataclass(frozen=True)
-class Sight:
-    """What the stream looked like when it was looked at."""
-
-    created: datetime
-    first_sequence: int
-    last_sequence: int
-    reconnects: int
-
-    def follows(self, before: "Sight | None") -> bool:
-        """Whether nothing suggests that the stream lost messages since `before`."""
-        return (
-            before is not None
-            and (self.created, self.reconnects) == (before.created, before.reconnects)
-            and self.last_sequence >= before.last_sequence
-        )
-
-
-class EventLog:
-    """The EVENTS stream as the audit sees it. Every call may raise `BrokerUnavailable`."""
-
-    def __init__(self, bus: Bus) -> None:
-        self._bus = bus
-
-    async def look(self) -> Sight:
-        """The stream as it is now."""
-        jetstream = self._bus.jetstream
-        try:
-            info = await jetstream.stream_info(EVENTS_STREAM.name)
-        except _UNAVAILABLE as error:
-            raise _unavailable(error) from error
-        reconnects = int(jetstream._nc.stats["reconnects"])
-        return Sight(info.created or _EVER, info.state.first_seq, info.state.last_seq, reconnects)
-
-    async def lacks(self, row: asyncpg.Record, sight: Sight) -> bool:
-        """Whether the message of a row that was published is not in the stream."""
-        sequence: int | None = row["stream_sequence"]
-        if sequence is None:  # published before sequences were remembered
-            return bool(row["published_at"] < sight.created)
-        return sequence < sight.first_sequence or not await self.holds(row)
-
-    async def holds(self, row: asyncpg.Record) -> bool:
-        """Whether the message is where the row says."""
-        for direct in (True, False):  # any replica answers the first time, and may lag; then the leader
-            message_id = await self._id_at(row["stream_sequence"], direct=direct)
-            if message_id and message_id.partition(":")[0] == str(row["event_id"]):
-                return True
-        return False
-
-    async def _id_at(self, sequence: int, *, direct: bool) -> str | None:
-        try:
-            message = await self._bus.jetstream.get_msg(EVENTS_STREAM.name, sequence, direct=direct)
-        except nats.js.errors.NotFoundError:
-            return None
-        except _UNAVAILABLE as error:
-            raise _unavailable(error) from error
-        return (message.headers or {}).get(MSG_ID)
-
-
 class Relay:
     """Publishes what the outbox holds. Any number may run: each row is published by one at a time.
 
     `needed` is an SQL condition on a row of `outbox`: what the stream lost is published again only where it holds.
-    The audit looks every `audit_s` at what is new, and at the whole `window` when the stream may have lost messages.
+    The audit looks every `audit_s`, and when the stream looks as if it had lost messages (see `Audit`).
     """
 
     def __init__(
@@ -181,18 +102,13 @@ class Relay:
         needed: str | None = None,
         *,
         audit_s: float = AUDIT_S,
-        window: timedelta = AUDIT_WINDOW,
+        window: timedelta = WINDOW,
     ) -> None:
-        if window.total_seconds() >= EVENTS_STREAM.max_age_s:
-            raise ValueError("the audit's window must be shorter than the stream keeps messages")
         self.database = database
         self.bus = bus
         self.audit_s = audit_s
-        self.window = window
-        self._lost_sql = f"{_LOST} AND ({needed or 'true'}) RETURNING id"
         self._events = EventLog(bus)
-        self._sight: Sight | None = None
-        self._audited_at = _EVER
+        self._audit = Audit(database, self._events, needed, window)
         self._news = asyncio.Event()
         self._age = Gauge("fluxline_outbox_oldest_seconds", "Age of the first event that waits", registry=None)
         self._refused = Gauge("fluxline_outbox_refused", "Events that NATS refuses for ever", registry=None)
@@ -223,19 +139,9 @@ class Relay:
         return settled
 
     async def audit(self) -> int:
-        """Look for published rows whose message the stream lost, to be published again. Returns how many.
-
-        Raises `BrokerUnavailable` when the stream cannot be read: nothing is taken for lost then.
-        """
-        sight, started_at = await self._events.look(), await self.database.pool.fetchval("SELECT now()")
-        since = self._audited_at - AUDIT_OVERLAP if sight.follows(self._sight) else _EVER
-        lost, last_id = 0, 0
-        while rows := await self.database.pool.fetch(_PUBLISHED, self.window, since, last_id, AUDIT_PAGE):
-            lost += await self._take_back(await self._missing(rows, sight))
-            last_id = rows[-1]["id"]
-        self._sight, self._audited_at = sight, started_at
+        """Have published again what the stream lost; returns how much. Raises `BrokerUnavailable`."""
+        lost = await self._audit.take_back_lost()
         if lost:
-            log.error("outbox.lost_messages", count=lost, stream=EVENTS_STREAM.name)
             self._lost.inc(lost)
             self._news.set()
         return lost
@@ -262,21 +168,6 @@ class Relay:
         message_id = f"{row['event_id']}:a{row['stream_sequence']}"
         return await self.bus.publish_raw(row["subject"], row["body"], headers | {MSG_ID: message_id})
 
-    async def _missing(self, rows: list[asyncpg.Record], sight: Sight) -> list[asyncpg.Record]:
-        missing: list[asyncpg.Record] = []
-        for start in range(0, len(rows), AUDIT_LOOKS):
-            some = rows[start : start + AUDIT_LOOKS]
-            lacking = await asyncio.gather(*(self._events.lacks(row, sight) for row in some))
-            missing += [row for row, lacks in zip(some, lacking, strict=True) if lacks]
-        return missing
-
-    async def _take_back(self, rows: list[asyncpg.Record]) -> int:
-        """Have the rows that are needed published again; how many those are."""
-        if not rows:
-            return 0
-        ids, sequences = [row["id"] for row in rows], [row["stream_sequence"] for row in rows]
-        return len(await self.database.pool.fetch(self._lost_sql, ids, sequences))
-
     async def _relay(self) -> None:
         while True:
             self._news.clear()
@@ -295,7 +186,7 @@ class Relay:
         audit_at = purge_at = clock()
         while True:
             await _quietly(self._measure)
-            if clock() >= audit_at or await _quietly(self._looks_different):
+            if clock() >= audit_at or await _quietly(self._audit.is_called_for):
                 audit_at = clock() + self.audit_s if await _quietly(self._audit_once) else clock()
             if clock() >= purge_at and await _quietly(self._purge_once):
                 purge_at = clock() + PURGE_S
@@ -305,9 +196,6 @@ class Relay:
         self._age.set(await self.oldest_age_s())
         self._refused.set(await self.database.pool.fetchval(_REFUSED))
         return True
-
-    async def _looks_different(self) -> bool:
-        return not (await self._events.look()).follows(self._sight)
 
     async def _audit_once(self) -> bool:
         """A condition that PostgreSQL refuses must not end a process that publishes well."""
@@ -371,7 +259,3 @@ async def _quietly(work: Callable[[], Awaitable[bool]]) -> bool:
         log.warning("outbox.waiting", reason=type(error).__name__)
     await asyncio.sleep(SWEEP_S / 2)
     return False
-
-
-def _unavailable(error: BaseException) -> BrokerUnavailable:
-    return BrokerUnavailable(f"NATS did not answer for the stream {EVENTS_STREAM.name} ({type(error).__name__})")

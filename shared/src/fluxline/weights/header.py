@@ -11,7 +11,7 @@ from typing import Any, BinaryIO
 
 from fluxline.weights.errors import MalformedWeights
 
-MAX_HEADER_BYTES = 32 * 1024 * 1024
+MAX_HEADER_BYTES = 4 * 1024 * 1024  # a LoRA has some 200 KB; as Python objects it takes up to thirty times its size
 MAX_DIMENSIONS = 16
 _LENGTH_BYTES = 8
 _ITEM_BYTES: Mapping[str, int] = {
@@ -49,11 +49,19 @@ def read_header(file: BinaryIO, offset: int, size: int) -> SafetensorsHeader:
 
 def _parsed(text: bytes) -> dict[str, Any]:
     try:
-        described = json.loads(text)
+        described = json.loads(text, object_pairs_hook=_distinct)
     except (ValueError, RecursionError) as error:
         raise MalformedWeights("The .safetensors file's header is no JSON.") from error
     if not isinstance(described, dict):
         raise MalformedWeights("The .safetensors file's header is no JSON object.")
+    return described
+
+
+def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """The object, if each of its names comes once: readers differ in which of two they believe."""
+    described = dict(pairs)
+    if len(described) != len(pairs):
+        raise ValueError("a name comes twice")
     return described
 
 

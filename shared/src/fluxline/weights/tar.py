@@ -4,6 +4,7 @@ Format: POSIX pax and ustar (IEEE Std 1003.1, pax), plus GNU long names. Only pl
 `tarfile` itself would hold names and sparse maps of any size in memory.
 """
 
+import re
 import tarfile
 from collections.abc import Iterator
 from pathlib import PurePosixPath
@@ -12,6 +13,8 @@ from typing import BinaryIO, NamedTuple
 from fluxline.weights.errors import ArchiveTooLarge, UnreadableArchive, UnsafeMember
 
 MAX_EXTENSION_BYTES = 64 * 1024
+MAX_EXTENSIONS_BYTES = 2 * 1024 * 1024  # of all members together; each has a few dozen bytes
+_PAX_LENGTH = re.compile(rb"(\d{1,9}) ")
 _FILES = (tarfile.REGTYPE, tarfile.AREGTYPE)
 _EXTENSIONS = (tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.GNUTYPE_LONGNAME)
 
@@ -31,7 +34,7 @@ def members(tar: BinaryIO, *, max_members: int, max_total_bytes: int) -> Iterato
     ArchiveTooLarge when there are more than `max_members` headers or `max_total_bytes` of content.
     """
     end = tar.seek(0, 2)
-    position = count = total = 0
+    position = count = total = extensions = 0
     extended: dict[str, str] = {}
     while block := _header_at(tar, position):
         info = _parsed(block)
@@ -44,6 +47,9 @@ def members(tar: BinaryIO, *, max_members: int, max_total_bytes: int) -> Iterato
             raise UnreadableArchive("The archive ends in the middle of a file.", size_bytes=end)
         position = begin + size + -size % tarfile.BLOCKSIZE
         if info.type in _EXTENSIONS:
+            extensions += size
+            if size > MAX_EXTENSION_BYTES or extensions > MAX_EXTENSIONS_BYTES:
+                raise ArchiveTooLarge("The archive holds file names of impossible length.", size_bytes=size)
             extended |= _extension(tar, info.type, begin, size)
             continue
         name = _safe_name(extended.get("path") or info.name, info)
@@ -81,8 +87,6 @@ def _size(info: tarfile.TarInfo, extended: dict[str, str]) -> int:
 
 def _extension(tar: BinaryIO, kind: bytes, begin: int, size: int) -> dict[str, str]:
     """What a pax or GNU header says of the file that follows it: `path`, `size`; the rest does not matter here."""
-    if size > MAX_EXTENSION_BYTES:
-        raise ArchiveTooLarge("The archive holds a file name of impossible length.", size_bytes=size)
     tar.seek(begin)
     content = tar.read(size)
     if kind == tarfile.GNUTYPE_LONGNAME:
@@ -98,13 +102,15 @@ def _extension(tar: BinaryIO, kind: bytes, begin: int, size: int) -> dict[str, s
 def _pax_records(content: bytes) -> dict[str, str]:
     """`<length> <key>=<value>\\n`, where the length counts the whole record."""
     records = {}
-    while content:
-        length, _, _ = content.partition(b" ")
-        if not length.isdigit() or not len(length) < int(length) <= len(content):
+    position = 0
+    while position < len(content):
+        stated = _PAX_LENGTH.match(content, position)
+        end = position + int(stated[1]) if stated else 0
+        if stated is None or not stated.end() < end <= len(content):
             raise UnreadableArchive("The archive's extended header is malformed.")
-        record, content = content[: int(length)], content[int(length) :]
-        key, _, value = record[len(length) + 1 : -1].decode(errors="surrogateescape").partition("=")
+        key, _, value = content[stated.end() : end - 1].decode(errors="surrogateescape").partition("=")
         records[key] = value
+        position = end
     return records
 
 
