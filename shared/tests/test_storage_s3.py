@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
-from botocore.exceptions import ConnectTimeoutError, ReadTimeoutError, ResponseStreamingError
+from botocore.exceptions import ClientError, ConnectTimeoutError, ReadTimeoutError, ResponseStreamingError
 from s3transfer.exceptions import RetriesExceededError
 
 from fluxline.contracts.errors import ErrorCategory
@@ -163,3 +163,11 @@ async def test_a_cancelled_upload_leaves_nothing_behind(seaweed: SeaweedServer, 
             await asyncio.wait_for(storage.put("cancelled/a", source, content_type="text/plain"), 0.05)
     async with connected(seaweed.endpoint, bucket=seaweed.bucket, **keys) as storage:
         assert await storage.stat("cancelled/a") is None
+
+
+def test_a_server_that_asks_to_slow_down_says_for_how_long() -> None:
+    metadata = {"HTTPStatusCode": 503, "HTTPHeaders": {"retry-after": "7"}}
+    answer = {"Error": {"Code": "SlowDown"}, "ResponseMetadata": metadata}
+    with pytest.raises(StorageThrottled) as refusal, translated("a"):
+        raise ClientError(answer, "PutObject")  # type: ignore[arg-type]
+    assert refusal.value.retry_after_s == 7

@@ -77,7 +77,7 @@ async def test_six_photos_become_an_archive_that_opens_as_stored(
     stems = [f"image_{number:03d}" for number in range(1, 7)]
     assert sorted(files) == sorted([f"{s}.jpg" for s in stems] + [f"{s}.txt" for s in stems])
     assert files["image_003.txt"] == b"photo photo_03"
-    assert archive.key == f"zips/{training_id}/{archive.facts.sha256[:16]}.zip"
+    assert archive.key == f"zips/{training_id}/0/{archive.facts.sha256[:16]}.zip"
     assert archive.facts.image_count == 6
     assert [(verdict.accepted, verdict.width, verdict.height) for verdict in archive.verdicts] == [(True, 512, 398)] * 6
 

@@ -75,11 +75,12 @@ class Archiver:
         default_caption: str | None,
         report: Report,
         wanted: Wanted,
+        run: int = 0,
     ) -> StoredArchive | None:
         """Judge every photo, archive the good ones, store the archive and open it as stored.
 
-        `default_caption` stands in where an image has none; None leaves those without. The same photos give the
-        same bytes and so the same key. None, and nothing of it in storage, when the archive is not wanted any more.
+        `default_caption` stands in where an image has none; None leaves those without. The same photos of the same
+        `run` give the same bytes and so the same key. None, and nothing of it in storage, when the archive is not wanted any more.
         Raises TooFewPhotos, ArchiveChanged, ArchiveInvalid, StorageError.
         """
         with TemporaryDirectory(prefix="zipper-") as name:
@@ -91,15 +92,18 @@ class Archiver:
             await asyncio.to_thread(_build, folder, captions, target)
             if not await wanted():
                 return None
-            key, facts = await self._store(training_id, target, len(captions))
+            key, facts = await self._store(_folder(training_id, run), target, len(captions))
         if not await wanted():  # a cancelation cleans up once: what was stored after that is ours to remove
-            await self.clean(training_id)
+            await self._delete_all(_folder(training_id, run))
             return None
         return StoredArchive(key, facts, tuple(verdicts))
 
     async def clean(self, training_id: UUID) -> None:
         """Delete every archive of the training; nothing happens when there is none."""
-        keys = [item.key async for item in self.storage.list(f"zips/{training_id}/")]
+        await self._delete_all(f"zips/{training_id}/")
+
+    async def _delete_all(self, prefix: str) -> None:
+        keys = [item.key async for item in self.storage.list(prefix)]
         for key in keys:
             await self.storage.delete(key)
 
@@ -139,10 +143,10 @@ class Archiver:
                 return
         raise ImageRejected("hash_mismatch", "The stored photo is not the one that was uploaded. Upload it again.")
 
-    async def _store(self, training_id: UUID, path: Path, count: int) -> tuple[str, ArchiveFacts]:
+    async def _store(self, folder: str, path: Path, count: int) -> tuple[str, ArchiveFacts]:
         """Put the archive, read it back, and check what came back as a trainer would."""
         sha256 = await asyncio.to_thread(_sha256, path)
-        key = f"zips/{training_id}/{sha256[:16]}.zip"
+        key = f"{folder}{sha256[:16]}.zip"
         await self.storage.put(key, path, content_type="application/zip")
         stored = path.with_name("stored.zip")
         await self.storage.get(key, stored)
@@ -150,6 +154,11 @@ class Archiver:
             raise ArchiveChanged(key=key)
         facts = await asyncio.to_thread(verify, stored, image_count=count, longest_side=self.longest_side)
         return key, facts
+
+
+def _folder(training_id: UUID, run: int) -> str:
+    """A run has a folder of its own, so that a late attempt of an older one removes nothing of a newer one."""
+    return f"zips/{training_id}/{run}/"
 
 
 def _archive_name(number: int) -> str:

@@ -35,6 +35,7 @@ def archive_handlers(
             default_caption=None if event.parameters.autocaption else event.trigger_word,
             report=_reporting(event, delivery),
             wanted=_wanted(registers, event),
+            run=event.run,
         )
         if stored is None:
             raise JobOver

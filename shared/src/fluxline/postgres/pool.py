@@ -1,6 +1,8 @@
 """A connection pool that starts before its database does, and database errors as ours."""
 
 import asyncio
+import errno
+import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import ClassVar, TypeAlias
@@ -13,6 +15,7 @@ from fluxline.runtime.logs import get_logger
 COMMAND_TIMEOUT_S = 30.0
 CONNECT_TIMEOUT_S = 5.0
 RETRY_S = 0.5
+_NETWORK = (errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ENETDOWN, errno.EHOSTDOWN, errno.EADDRNOTAVAIL)
 
 Connection: TypeAlias = "asyncpg.pool.PoolConnectionProxy[asyncpg.Record]"
 Pool: TypeAlias = "asyncpg.Pool[asyncpg.Record]"
@@ -29,7 +32,7 @@ class DatabaseUnavailable(FluxlineError):
 
 
 _UNAVAILABLE = (
-    OSError,
+    OSError,  # see `_is_of_the_network`
     asyncpg.PostgresConnectionError,
     asyncpg.CannotConnectNowError,
     asyncpg.AdminShutdownError,
@@ -45,11 +48,19 @@ _UNAVAILABLE = (
 
 def database_error(error: BaseException) -> FluxlineError | None:
     """`DatabaseUnavailable` for what passes by itself, None for everything else; a `Translator` for handlers."""
-    if isinstance(error, _UNAVAILABLE) and not isinstance(
-        error, ValueError
-    ):  # a value that asyncpg refuses is no outage
+    if isinstance(error, ValueError):  # a value that asyncpg refuses is no outage
+        return None
+    if isinstance(error, OSError) and not _is_of_the_network(error):  # neither is a full disk
+        return None
+    if isinstance(error, _UNAVAILABLE):
         return DatabaseUnavailable(f"PostgreSQL did not answer ({type(error).__name__})")
     return None
+
+
+def _is_of_the_network(error: OSError) -> bool:
+    """Connecting to several addresses in vain has no errno (asyncio); what a file system says always has."""
+    known = isinstance(error, ConnectionError | TimeoutError | socket.gaierror)
+    return known or error.errno is None or error.errno in _NETWORK
 
 
 class Database:

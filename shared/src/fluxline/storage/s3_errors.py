@@ -77,4 +77,10 @@ def _of_answer(error: boto.ClientError, context: dict[str, Any]) -> StorageError
     if code == "NoSuchBucket" or (status == 404 and "key" not in context):
         return StorageRefused("The bucket does not exist.", hint=BUCKET_MISSING_HINT, **details)
     kind = _BY_CODE.get(code) or _BY_STATUS.get(status) or (StorageFailed if status >= 500 else StorageRefused)
-    return kind(**details)
+    return kind(retry_after_s=_retry_after_s(error), **details)
+
+
+def _retry_after_s(error: boto.ClientError) -> float | None:
+    """What the server asks for in seconds (RFC 9110, 10.2.3); a date is not taken, which S3 never sends."""
+    value = error.response.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("retry-after", "")
+    return float(value) if value.isascii() and value.isdecimal() else None
