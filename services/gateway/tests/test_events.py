@@ -6,15 +6,19 @@ from collections.abc import AsyncIterator
 from contextlib import aclosing
 from pathlib import Path
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import pytest
 from nats.js import JetStreamContext
 
+from fluxline.contracts import events as e
+from fluxline.contracts.errors import Stage
 from fluxline.contracts.events import TrainingRequested
 from fluxline.runtime.bus import Bus
-from fluxline.runtime.errors import BrokerUnavailable
+from fluxline.runtime.errors import BrokerUnavailable, DeadlineExceeded
+from fluxline.runtime.handlers import training_failed
 from fluxline.runtime.provision import provision
+from fluxline.runtime.stages import StageAttempt
 from fluxline_gateway.event_stream import EventStream, live_stream
 from polling import poll_until
 from servers import NatsServer, nats_server
@@ -118,13 +122,80 @@ async def test_what_is_not_projected_yet_follows_the_snapshot(served: Served, je
     stored = "SELECT count(*) = 6 FROM training_events"
     await poll_until(lambda: database.pool.fetchval(stored))
     await poll_until(lambda: recent_of(served, cause) == 6)
-    await database.pool.execute("DELETE FROM training_events WHERE sequence IN (3, 5)")
+    ids = await sequences_of(jetstream)
+    unknown = [ids[2], ids[4]]
+    await database.pool.execute("DELETE FROM training_events WHERE sequence = ANY($1::bigint[])", unknown)
     seen = []
     async for message in watch(served.client, str(cause.training_id)):
         seen.append((message.name, message.id))
-        if message.id == 6:
+        if message.id == ids[-1]:
             break
-    assert seen == [("snapshot", 2), *(("zip.progressed", n) for n in (3, 4, 5, 6))]
+    assert seen == [("snapshot", ids[1]), *(("zip.progressed", sequence) for sequence in ids[2:])]
+
+
+async def test_a_retry_goes_on_in_the_stream_of_the_failure(served: Served, jetstream: JetStreamContext) -> None:
+    served.gateway.live.linger_s = 5
+    cause = await new_training(served, jetstream)
+    attempt = StageAttempt(Stage.ZIP_CREATION, "zipper", cause, 1)
+    failed = training_failed(attempt, DeadlineExceeded())
+    assert failed
+    path, seen = f"/v1/trainings/{cause.training_id}", []
+
+    async def has_failed() -> bool:
+        return (await served.client.get(path)).json()["status"] == "failed"
+
+    async for message in watch(served.client, str(cause.training_id)):
+        seen.append(message.name)
+        match message.name:
+            case "snapshot":
+                await served.gateway.bus.publish(failed)
+            case "training.failed":
+                await poll_until(has_failed)
+                served.gateway.live.linger_s = 0.2
+                assert (await served.client.post(f"{path}/retry")).status_code == 202
+            case "training.retry_requested":
+                assert message.data["data"]["run"] == 1
+                await served.gateway.bus.publish(e.TrainingCanceled.caused_by(cause, stage=Stage.ZIP_CREATION))
+    assert [name for name in seen if name != "training.requested"] == [
+        "snapshot",
+        "training.failed",
+        "training.retry_requested",
+        "training.canceled",
+        "end",
+    ]
+
+
+async def test_a_deleted_training_ends_its_stream(served: Served, jetstream: JetStreamContext) -> None:
+    served.gateway.live.linger_s = 0.2
+    cause = await new_training(served, jetstream)
+    path, seen = f"/v1/trainings/{cause.training_id}", []
+    async for message in watch(served.client, str(cause.training_id)):
+        seen.append(message.name)
+        match message.name:
+            case "snapshot":
+                assert (await served.client.delete(path)).status_code == 202
+                assert (await served.client.get(f"{path}/events")).status_code == 404
+            case "training.cancel_requested":
+                await served.gateway.bus.publish(e.TrainingCanceled.caused_by(cause, stage=Stage.ZIP_CREATION))
+    assert seen[-1] == "end"
+    [deleted] = await poll_until(lambda: events_of(jetstream, e.TrainingDeleteRequested))
+    assert deleted.training_id == cause.training_id
+    assert await served.gateway.database.pool.fetchval("SELECT count(*) FROM training_events") == 0
+
+
+async def test_the_deletion_alone_ends_a_stream_too(served: Served, jetstream: JetStreamContext) -> None:
+    served.gateway.live.linger_s = 0.2
+    cause, seen = await new_training(served, jetstream), []
+    async for message in watch(served.client, str(cause.training_id)):
+        if not seen:
+            await served.gateway.bus.publish(e.TrainingDeleteRequested.caused_by(cause, owner="ada"))
+        seen.append(message.name)
+    assert seen[-2:] == ["training.delete_requested", "end"]
+
+
+async def test_a_page_that_comes_too_late_for_a_deleted_training_is_told_the_end(served: Served) -> None:
+    messages = [message async for message in live_stream(served.gateway, "ada", uuid4(), None)]
+    assert messages == [b"event: end\ndata: {}\n\n"]
 
 
 async def test_a_silent_stream_says_that_it_lives(served: Served, jetstream: JetStreamContext) -> None:

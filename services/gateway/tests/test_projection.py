@@ -106,18 +106,19 @@ async def test_text_with_a_nul_is_kept_as_it_came(
     assert item["data"] == json.loads(told.model_dump_json(exclude={"event_id", "occurred_at", "training_id"}))
 
 
-async def test_events_of_a_training_that_nobody_knows_are_kept_and_harmless(database: Database) -> None:
+async def test_events_of_a_training_that_nobody_knows_have_no_effect(database: Database) -> None:
     stray = requested(uuid4())
-    await Projection(database).handle([received(1, stray), received(2, progressed(stray, 1))])
-    assert await database.pool.fetchval("SELECT count(*) FROM training_events") == 2
-    assert await database.pool.fetchval("SELECT count(*) FROM trainings") == 0
+    events = [stray, *job_after(stray)]
+    await Projection(database).handle([received(n, event) for n, event in enumerate(events, start=1)])
+    for table in ("trainings", "training_events", "models"):
+        assert await database.pool.fetchval(f"SELECT count(*) FROM {table}") == 0
 
 
 async def test_a_failure_is_shown_with_its_stage_its_reason_and_its_remedy(
     client: httpx.AsyncClient, database: Database, cause: TrainingRequested
 ) -> None:
     attempt = StageAttempt(Stage.REPLICATE_TRAINING, "trainer", cause, 1)
-    failed = training_failed(cause, Stage.REPLICATE_TRAINING, NoCredit(), 1)
+    failed = training_failed(attempt, NoCredit())
     assert failed
     events = [attempt.started(), attempt.failed(NoCredit()), failed]
     await Projection(database).handle([received(n, event) for n, event in enumerate(events, start=1)])

@@ -1,6 +1,6 @@
 """The state of a training: whatever the order and however often events come, the same facts end in the same state."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone
 from uuid import UUID, uuid4
 
 from hypothesis import given
@@ -11,7 +11,9 @@ from fluxline.contracts.errors import ErrorCategory, FluxlineError, Stage
 from fluxline.contracts.event import Event
 from fluxline.runtime.handlers import training_failed
 from fluxline.runtime.stages import StageAttempt
-from fluxline_gateway.state import TrainingState, apply
+from fluxline_gateway import waiting
+from fluxline_gateway.fold import apply
+from fluxline_gateway.state import TrainingState
 from streams import requested
 
 TRAINING = UUID(int=7)
@@ -122,7 +124,7 @@ def test_any_order_with_any_repetition_ends_in_the_same_state(
 def failed_job() -> list[tuple[int, Event]]:
     cause = requested(TRAINING)
     attempt = StageAttempt(Stage.ZIP_CREATION, "test", cause, 1)
-    failed = training_failed(cause, Stage.ZIP_CREATION, HubDown("the hub is down"), 1)
+    failed = training_failed(attempt, HubDown("the hub is down"))
     assert failed
     return list(enumerate([cause, attempt.started(), attempt.failed(HubDown()), failed], start=1))
 
@@ -136,7 +138,7 @@ def test_a_failure_names_its_stage_category_and_remedy() -> None:
 
 def test_a_retry_leaves_the_failure_behind_whatever_comes_first() -> None:
     cause = requested(TRAINING)
-    retry = e.TrainingRetryRequested.caused_by(cause, **cause.job_facts(), from_stage=Stage.ZIP_CREATION)
+    retry = e.TrainingRetryRequested.caused_by(cause, **cause.job_facts() | {"run": 1}, from_stage=Stage.ZIP_CREATION)
     sequenced = [*failed_job(), (5, retry)]
     assert fold(sequenced).status == fold(sequenced[::-1]).status == "zipping"
 
@@ -160,6 +162,93 @@ def test_canceled_is_its_own_end() -> None:
 
 
 def test_what_was_published_stays_completed() -> None:
-    late = training_failed(requested(uuid4()), Stage.HUGGINGFACE_UPLOAD, HubDown(), 1)
+    late = training_failed(StageAttempt(Stage.HUGGINGFACE_UPLOAD, "test", requested(uuid4()), 1), HubDown())
     assert late
     assert fold([*JOB, (99, late)]).status == "completed"
+
+
+def sequenced(*events: Event) -> list[tuple[int, Event]]:
+    return list(enumerate(at_seconds(list(events)), start=1))
+
+
+def test_an_attempt_that_was_cut_short_ends_with_the_training() -> None:
+    cause = requested(TRAINING)
+    attempt = StageAttempt(Stage.ZIP_CREATION, "test", cause, 1)
+    timed_out = training_failed(attempt, HubDown())
+    assert timed_out
+    failed = fold(sequenced(cause, attempt.started(), timed_out))
+    assert failed.status_of(Stage.ZIP_CREATION) == "failed"
+    assert failed.ended_at(Stage.ZIP_CREATION) == START + timedelta(seconds=2)
+    stopped = e.TrainingCanceled.caused_by(cause, stage=Stage.ZIP_CREATION)
+    canceled = fold(sequenced(cause, attempt.started(), stopped))
+    assert canceled.status_of(Stage.ZIP_CREATION) == "canceled"
+    assert canceled.ended_at(Stage.ZIP_CREATION) == START + timedelta(seconds=2)
+
+
+def test_a_deadline_asks_the_provider_to_stop_without_showing_a_cancelation() -> None:
+    cause = requested(TRAINING)
+    asked = e.TrainingCancelRequested.caused_by(cause, reason="deadline")
+    assert fold(sequenced(cause, asked)).status == "requested"
+
+
+def test_a_replayed_dead_letter_takes_the_failure_back_until_it_fails_again() -> None:
+    cause = requested(TRAINING)
+    first = StageAttempt(Stage.ZIP_CREATION, "test", cause, 1)
+    again = StageAttempt(Stage.ZIP_CREATION, "test", cause, 1, replay=4)
+    failed, failed_again = training_failed(first, HubDown()), training_failed(again, HubDown())
+    assert failed
+    assert failed_again
+    story = sequenced(cause, first.started(), failed, again.started(), failed_again)
+    assert [fold(story[:n]).status for n in (3, 4, 5)] == ["failed", "zipping", "failed"]
+
+
+def test_a_replay_of_an_older_run_that_fails_leaves_no_training_that_looks_alive() -> None:
+    cause = requested(TRAINING)
+    facts = cause.job_facts() | {"run": 1}
+    retry = e.TrainingRetryRequested.caused_by(cause, **facts, from_stage=Stage.ZIP_CREATION)
+    of_old_run = StageAttempt(Stage.ZIP_CREATION, "test", cause, 1, replay=4)
+    failures = [
+        training_failed(attempt, HubDown())
+        for attempt in (
+            StageAttempt(Stage.ZIP_CREATION, "test", cause, 1),
+            StageAttempt(Stage.ZIP_CREATION, "test", retry, 1),
+            of_old_run,
+        )
+    ]
+    story = sequenced(cause, failures[0], retry, failures[1], of_old_run.started(), failures[2])  # type: ignore[arg-type]
+    assert [fold(story[:n]).status for n in (2, 3, 4, 5, 6)] == ["failed", "zipping", "failed", "zipping", "failed"]
+
+
+def test_while_the_provider_has_not_begun_its_queue_is_the_reason() -> None:
+    cause = requested(TRAINING)
+    started = StageAttempt(Stage.REPLICATE_TRAINING, "test", cause, 1).started()
+    queued = e.TrainingProgressed.caused_by(cause, discriminator="a", percent=0, phase="starting")
+    running = e.TrainingProgressed.caused_by(cause, discriminator="b", percent=1, phase="training")
+    state = fold(sequenced(cause, started, queued))
+    assert state.phase == "starting"
+    assert state.waiting_reason
+    assert state.waiting_reason.startswith("provider queue: ")
+    assert fold(sequenced(cause, started, queued, running)).waiting_reason is None
+
+
+def test_the_reason_for_waiting_tells_a_rate_limit_from_a_retry() -> None:
+    at = datetime(2026, 11, 24, 12, 30, 5, tzinfo=timezone(timedelta(hours=1)))
+    said = waiting.between_attempts(ErrorCategory.RATE_LIMIT, at, "Too many requests.")
+    assert said == "rate limit until 11:30:05 UTC: Too many requests."
+    said = waiting.between_attempts(ErrorCategory.NETWORK, at, "Nobody answers.")
+    assert said == "retry at 11:30:05 UTC: Nobody answers."
+
+
+def test_when_anything_last_happened_is_known_for_the_job_and_its_stage() -> None:
+    state = fold(JOB)
+    assert state.last_event_at == max(event.occurred_at for _, event in JOB)
+    cause = requested(TRAINING)
+    started = StageAttempt(Stage.ZIP_CREATION, "test", cause, 1).started()
+    asked = e.TrainingCancelRequested.caused_by(cause)
+    state = fold(sequenced(cause, started, asked))
+    assert (state.last_moved_at, state.last_event_at) == (START + timedelta(seconds=1), START + timedelta(seconds=2))
+
+
+def test_a_state_stored_by_an_older_version_is_still_read() -> None:
+    stored = '{"sequence": 4, "progress": 15.0, "reached": 2, "retry_sequence": 0, "cancel_requested": false}'
+    assert TrainingState.model_validate_json(stored).progress == 15.0

@@ -3,21 +3,25 @@
 import hashlib
 from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 from uuid import UUID, uuid4
 
 import httpx
 
 from fluxline.contracts.event import Event
-from fluxline.contracts.events import ZipCreated
+from fluxline.contracts.events import TrainingCancelRequested, TrainingRetryRequested, ZipCreated
 from fluxline.postgres.pool import Database
 from fluxline.runtime.envelope import read_event
+from fluxline.runtime.register import Condition
 from fluxline.runtime.telemetry import Metrics
 from fluxline.storage import Storage
 from fluxline_sandbox.settings import Settings
 from fluxline_trainer.app import make_api, make_engine
+from fluxline_trainer.cancel import Canceler
 from fluxline_trainer.engine import Engine
-from fluxline_trainer.job import Job, JobState
+from fluxline_trainer.handlers import cause_of
+from fluxline_trainer.intake import Intake
+from fluxline_trainer.job import STAGE, Job, JobState
 from fluxline_trainer.jobs import Jobs
 from fluxline_trainer.provider import Provider
 from fluxline_trainer.replicate_api import ReplicateApi
@@ -27,6 +31,7 @@ from polling import poll_until
 
 E = TypeVar("E", bound=Event)
 TRACE = {"traceparent": "00-0123456789abcdef0123456789abcdef-0123456789abcdef-01"}
+Reason = Literal["owner", "deadline", "deleted"]
 MINUTE = timedelta(minutes=1)
 
 
@@ -65,6 +70,18 @@ class Timers:
         self.set.append((timer, key, at))
 
 
+class Register:
+    """Registers in memory."""
+
+    def __init__(self) -> None:
+        self.values: dict[str, str] = {}
+
+    async def swap(self, key: str, value: str, when: Condition) -> str | None:
+        if when(self.values.get(key)):
+            self.values[key] = value
+        return self.values.get(key)
+
+
 class Bench:
     """A trainer without its process: jobs that are advanced by hand."""
 
@@ -77,7 +94,11 @@ class Bench:
         self.stand = stand
         self.photos_zip = photos_zip
         self.jobs = Jobs(database)
+        self.intake = Intake(database)
         self.timers = Timers()
+        self.register = Register()
+        self.started: list[UUID] = []
+        self.canceler = Canceler(self.intake, self.register, self.started.extend, MINUTE)
         self._closing: list[Callable[[], Awaitable[None]]] = []
 
     def settings(self, **changes: Any) -> TrainerSettings:
@@ -131,8 +152,32 @@ class Bench:
     async def job(self, content: bytes | None = None, **facts: Any) -> UUID:
         """A job that is accepted and not begun."""
         event = await self.archive(content, **facts)
-        await self.jobs.accept("trainer", event, TRACE)
+        await self.intake.accept("trainer", event, TRACE)
         return event.training_id
+
+    async def cancel(self, training_id: UUID, run: int = 0, reason: Reason = "owner") -> TrainingCancelRequested:
+        """A request to cancel that arrives and is decided as far as it can be."""
+        event = TrainingCancelRequested.first(f"{training_id}/{run}", training_id=training_id, run=run, reason=reason)
+        await self.canceler.request(event, TRACE)
+        await self.canceler.decide_all()
+        return event
+
+    async def retry(self, archive: ZipCreated, run: int = 1) -> ZipCreated:
+        """A retry of the trainer's stage that arrives; the cause that the job has from now on."""
+        event = TrainingRetryRequested.first(
+            f"{archive.training_id}/{run}",
+            training_id=archive.training_id,
+            **(archive.job_facts() | {"run": run}),
+            from_stage=STAGE,
+            zip_created=archive,
+        )
+        cause = cause_of(event, archive)
+        await self.intake.accept("trainer", cause, TRACE)
+        return cause
+
+    async def running_trainings(self) -> int:
+        """How many trainings cost money at the provider now."""
+        return len([run async for run in self.api().newest_first() if not run.status.is_final])
 
     async def row(self, training_id: UUID) -> Job:
         async def read() -> Job | None:

@@ -2,11 +2,10 @@
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import Awaitable
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -18,10 +17,10 @@ from fluxline.postgres.pool import Database
 from fluxline_trainer.auditor import Auditor
 from fluxline_trainer.job import JobState
 from fluxline_trainer.jobs import Jobs, LostJob
-from fluxline_trainer.provider import Order, Provider, ProviderRun
 from fluxline_trainer.submission import destination_name
 
 from .bench import MINUTE, Bench
+from .dying import Crash, Dying
 
 JOBS = 20
 DOUBTS: list[tuple[str, dict[str, Any]]] = [
@@ -36,47 +35,6 @@ DOUBTS: list[tuple[str, dict[str, Any]]] = [
     ("corrupt", {"mode": "cut"}),
     ("hang", {"seconds": 2}),
 ]
-
-
-class Crash(BaseException):
-    """The process dies."""
-
-
-class Dying:
-    """A provider whose process dies at the paid call: before it is sent, or after it had its effect."""
-
-    def __init__(self, provider: Provider, *, after: bool) -> None:
-        self._provider = provider
-        self._after = after
-
-    async def create(self, order: Order) -> ProviderRun:
-        if self._after:
-            await self._provider.create(order)
-        raise Crash
-
-    def newest_first(self) -> AsyncIterator[ProviderRun]:
-        return self._provider.newest_first()
-
-    async def account(self) -> str:
-        return await self._provider.account()
-
-    async def ensure_destination(self, owner: str, name: str) -> None:
-        await self._provider.ensure_destination(owner, name)
-
-    async def latest_version(self, trainer: str) -> str:
-        return await self._provider.latest_version(trainer)
-
-    async def get(self, run_id: str) -> ProviderRun:
-        return await self._provider.get(run_id)
-
-    async def cancel(self, run_id: str) -> None:
-        await self._provider.cancel(run_id)
-
-    async def download(self, url: str, target: Path) -> None:
-        await self._provider.download(url, target)
-
-    def page_of(self, run_id: str) -> str:
-        return self._provider.page_of(run_id)
 
 
 @pytest.mark.parametrize(("kind", "details"), DOUBTS, ids=[f"{k}-{'-'.join(map(str, d.values()))}" for k, d in DOUBTS])
@@ -253,7 +211,7 @@ async def test_a_provider_that_is_down_before_the_paid_call_is_waited_for(bench:
 async def test_an_archive_that_is_gone_is_not_paid_for(bench: Bench) -> None:
     event = await bench.archive()
     await bench.storage.delete(event.zip_key)
-    await bench.jobs.accept("trainer", event, {})
+    await bench.intake.accept("trainer", event, {})
     assert await bench.drive(bench.engine(), event.training_id) is JobState.FAILED
     (failed,) = await bench.told_of(TrainingFailed)
     assert failed.category is ErrorCategory.FILE_ERROR
@@ -276,9 +234,9 @@ async def test_an_archive_of_another_size_is_not_paid_for(bench: Bench) -> None:
 async def test_a_repeated_event_makes_one_job(bench: Bench) -> None:
     event = await bench.archive()
     for _ in range(3):
-        await bench.jobs.accept("trainer", event, {})
+        await bench.intake.accept("trainer", event, {})
     assert await bench.drive(bench.engine(), event.training_id) is JobState.SUCCEEDED
-    await bench.jobs.accept("trainer", event, {})
+    await bench.intake.accept("trainer", event, {})
     await bench.engine().advance(event.training_id)
     assert (await bench.state(event.training_id), bench.stand.trainings()) == (JobState.SUCCEEDED, 1)
 

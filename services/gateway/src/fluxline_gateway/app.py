@@ -2,7 +2,7 @@
 
 from fastapi import APIRouter, FastAPI
 
-from fluxline.contracts.catalog import GATEWAY
+from fluxline.contracts.catalog import GATEWAY, GATEWAY_ADVISORIES
 from fluxline.postgres.outbox import Relay
 from fluxline.postgres.pool import Database
 from fluxline.runtime.service import Service
@@ -19,21 +19,26 @@ from fluxline_gateway import (
     limits,
     me,
     models,
+    training_actions,
     trainings,
     webhooks,
 )
+from fluxline_gateway.advisories import Advisories
 from fluxline_gateway.api import make_app
 from fluxline_gateway.deps import Gateway
+from fluxline_gateway.housekeeping import Housekeeping
 from fluxline_gateway.live import LiveHub
 from fluxline_gateway.migrations import SCHEMA
 from fluxline_gateway.projection import Projection
 from fluxline_gateway.settings import GatewaySettings
+from fluxline_gateway.watchdog import Patience, Watchdog, by_stage
 
 NAME = "gateway"
 ROUTERS = (
     image_uploads.router,
     images.router,
     trainings.router,
+    training_actions.router,
     events.router,
     debug.router,
     models.router,
@@ -42,6 +47,20 @@ ROUTERS = (
     limits.router,
     me.router,
 )
+
+STILL_NEEDED = """
+subject IN ('training.cancel_requested', 'training.delete_requested')
+OR EXISTS (
+    SELECT FROM trainings
+    WHERE id = (headers ->> 'ce-subject')::uuid AND status NOT IN ('completed', 'failed', 'canceled')
+)
+OR EXISTS (
+    SELECT FROM generations
+    WHERE subject = 'generation.requested' AND status IN ('requested', 'running')
+      AND id = (convert_from(body, 'UTF8')::json ->> 'generation_id')::uuid
+)
+"""
+"""Which events are sent again should the stream lose them: those of what has not ended, and orders to stop."""
 
 
 def build(settings: GatewaySettings, storage: Storage) -> tuple[Service, FastAPI]:
@@ -53,9 +72,14 @@ def build(settings: GatewaySettings, storage: Storage) -> tuple[Service, FastAPI
     service.before_start(database.open)
     service.ready("postgres", database.check)
     service.ready("storage", storage.check)
-    service.background("relay", Relay(database, service.bus).run)
+    relay, registry = Relay(database, service.bus, needed=STILL_NEEDED), service.metrics.registry
+    relay.observe(registry)
+    service.background("relay", relay.run)
     service.background("live", live.run)
+    service.background("watchdog", Watchdog(database, service.bus, registry, patience(settings)).run)
+    service.background("housekeeping", Housekeeping(database, relay).run)
     service.consume_batches(GATEWAY, Projection(database).handle)
+    service.consume_batches(GATEWAY_ADVISORIES, Advisories(service.bus, registry).handle)
     for close in (database.close, storage.close, gateway.http.aclose):
         service.on_close(close)
     app = make_app(
@@ -66,6 +90,16 @@ def build(settings: GatewaySettings, storage: Storage) -> tuple[Service, FastAPI
         lifespan=service.lifespan,
     )
     return service, app
+
+
+def patience(settings: GatewaySettings) -> Patience:
+    """How long the watchdog waits."""
+    return Patience(
+        watch_s=settings.watch_s,
+        reemit_s=settings.reemit_s,
+        usual_s=by_stage(settings.usual_zip_s, settings.usual_training_s, settings.usual_publish_s),
+        deadline_s=by_stage(settings.deadline_zip_s, settings.deadline_training_s, settings.deadline_publish_s),
+    )
 
 
 def routers(storage: Storage) -> list[APIRouter]:

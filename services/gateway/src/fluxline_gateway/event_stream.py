@@ -17,6 +17,7 @@ from starlette.types import Receive, Scope, Send
 
 from fluxline.runtime.logs import get_logger
 from fluxline_gateway.deps import Gateway
+from fluxline_gateway.errors import NotFound
 from fluxline_gateway.history import MAX_EVENTS, event_message, events_after, sse, stored_sequences
 from fluxline_gateway.live import Subscriber
 from fluxline_gateway.state import TERMINAL, TrainingState
@@ -26,7 +27,8 @@ from fluxline_gateway.trainings import find_training
 SEND_TIMEOUT_S = 30.0
 """How long a client may take no byte before it is dropped; it reconnects and replays."""
 HEARTBEAT = b": still here\n\n"
-ENDS = frozenset({"model.published", "training.failed", "training.canceled"})
+END = sse(None, "end", "{}")
+ENDS = frozenset({"model.published", "training.failed", "training.canceled", "training.delete_requested"})
 REOPENS = "training.retry_requested"
 
 log = get_logger(__name__)
@@ -39,7 +41,11 @@ async def live_stream(gateway: Gateway, owner: str, training_id: UUID, after: in
     await gateway.live.wait_until_reading()
     with gateway.live.subscribe(training_id) as subscriber:
         stored = await stored_sequences(gateway.database, training_id, [event.sequence for event in subscriber.recent])
-        row = await find_training(gateway, owner, training_id)
+        try:
+            row = await find_training(gateway, owner, training_id)
+        except NotFound:  # deleted since the request came in
+            yield END
+            return
         state = TrainingState.model_validate_json(row["state"])
         start = _told_by(state, subscriber, stored) if after is None else after
         yield sse(start, "snapshot", training_out(row).model_dump_json())
@@ -53,7 +59,7 @@ async def live_stream(gateway: Gateway, owner: str, training_id: UUID, after: in
             async for message in _live(gateway, subscriber, sent, ended=ended):
                 yield message
         if not subscriber.lagging:
-            yield sse(None, "end", "{}")
+            yield END
 
 
 def _told_by(state: TrainingState, subscriber: Subscriber, stored: set[int]) -> int:

@@ -116,7 +116,10 @@ async def _request_generation(
 ) -> Created:
     generation_id = uuid4()
     model_id = model["id"] if model else None
-    [row] = await connection.fetch(_ADD, generation_id, owner, model_id, body.model_dump_json())
+    try:
+        [row] = await connection.fetch(_ADD, generation_id, owner, model_id, body.model_dump_json())
+    except asyncpg.ForeignKeyViolationError:  # the model was deleted since it was found
+        raise NotFound("Model") from None
     await enqueue(connection, "gateway", _event(generation_id, owner, body, model))
     return Created(f"/v1/generations/{generation_id}", _generation_out(gateway, row).model_dump_json())
 

@@ -13,17 +13,14 @@ from fluxline.images import ImageRejected, inspect
 from fluxline_gateway.deps import Deps, Gateway, Owner
 from fluxline_gateway.image_store import Image, ImageStore
 from fluxline_gateway.images import ImageView, Store
-from fluxline_gateway.uploads import FIELD, IncomingFile, receive_files
+from fluxline_gateway.uploads import FIELD, MAX_UPLOAD_FILES, IncomingFile, UploadSlots, receive_files
 
 router = APIRouter(prefix="/v1/images", tags=["images"])
-_FILES = {"type": "array", "minItems": 1, "items": {"type": "string", "format": "binary"}}
+_slots = UploadSlots()  # of this process, whose disk it is
+_FILES = {"type": "array", "minItems": 1, "maxItems": MAX_UPLOAD_FILES, "items": {"type": "string", "format": "binary"}}
+_FORM = {"type": "object", "required": [FIELD], "properties": {FIELD: _FILES}, "additionalProperties": False}
 _UPLOAD_BODY: dict[str, Any] = {
-    "requestBody": {
-        "required": True,
-        "content": {
-            "multipart/form-data": {"schema": {"type": "object", "required": [FIELD], "properties": {FIELD: _FILES}}}
-        },
-    }
+    "requestBody": {"required": True, "content": {"multipart/form-data": {"schema": _FORM}}}
 }
 
 
@@ -45,7 +42,7 @@ class UploadVerdicts(BaseModel):
 @router.post("", status_code=201, operation_id="upload_images", openapi_extra=_UPLOAD_BODY)
 async def upload_images(request: Request, gateway: Deps, store: Store, owner: Owner) -> UploadVerdicts:
     """Upload photos in the multipart field `files`; the same bytes again give the same id."""
-    with TemporaryDirectory(prefix="fluxline-upload-") as folder:
+    with _slots.taken(owner.owner), TemporaryDirectory(prefix="fluxline-upload-") as folder:
         verdicts = await _verdicts(request, gateway, store, owner.owner, Path(folder))
     return UploadVerdicts(
         accepted=[ImageView.model_validate(verdict) for verdict in verdicts if isinstance(verdict, Image)],
@@ -66,6 +63,7 @@ async def _verdicts(
     finally:
         for task in judging:
             task.cancel()
+        await asyncio.gather(*judging, return_exceptions=True)  # before their folder is removed
 
 
 async def _judge(gateway: Gateway, store: ImageStore, owner: str, file: IncomingFile) -> Image | RejectedFile:

@@ -128,7 +128,7 @@ class LiveHub:
 
     async def _read(self, jetstream: JetStreamContext) -> None:
         stream = await jetstream.stream_info(EVENTS_STREAM.name)
-        if self._next is None or stream.created != self._stream_created:  # a stream made anew counts from 1 again
+        if self._next is None or stream.created != self._stream_created:  # a stream made anew counts on from the clock
             self._ring.clear()
             self._next = max(1, stream.state.last_seq - RING)
             self._stream_created = stream.created

@@ -1,6 +1,7 @@
-"""The projection: events onto rows, in one transaction a batch. The only writer of a training's state.
+"""The projection: events onto rows, in one transaction a batch.
 
 A training's event has its effect when its row in `training_events` is new, so deliveries may repeat and overlap.
+Events of a training that does not exist, or does not any more, have none: nothing deleted comes back.
 """
 
 import json
@@ -16,11 +17,13 @@ from fluxline.postgres.pool import Connection, Database
 from fluxline.runtime.envelope import Received, read_event
 from fluxline.runtime.errors import Unreadable
 from fluxline.runtime.logs import get_logger
+from fluxline_gateway.deletion import remove
+from fluxline_gateway.fold import apply
 from fluxline_gateway.history import event_out, is_of_training
-from fluxline_gateway.state import TrainingState, apply
+from fluxline_gateway.state import TERMINAL, TrainingState
+from fluxline_gateway.training_rows import save
 
-_LOCK = "SELECT id, state FROM trainings WHERE id = ANY($1::uuid[]) ORDER BY id FOR UPDATE"
-_SAVE = "UPDATE trainings SET state = $2, status = $3, updated_at = now() WHERE id = $1"
+_LOCK = "SELECT * FROM trainings WHERE id = ANY($1::uuid[]) ORDER BY id FOR UPDATE"
 _APPEND = """
 INSERT INTO training_events
     (event_id, training_id, sequence, type, occurred_at, stage, category, attempt, duration_ms, data)
@@ -71,8 +74,6 @@ class Projection:
         async with self.database.transaction() as connection:
             await _project_trainings(connection, [pair for pair in known if is_of_training(pair[1])])
             for _, event in known:
-                if isinstance(event, e.ModelPublished):
-                    await _add_model(connection, event)
                 await _project_generation(connection, event)
 
 
@@ -86,16 +87,26 @@ def _readable(batch: Iterable[Received]) -> Iterable[Sequenced]:
 
 async def _project_trainings(connection: Connection, known: list[Sequenced]) -> None:
     """Trainings are locked first and in order of their ids, so that replicas wait for each other, not for ever."""
-    trainings = await connection.fetch(_LOCK, sorted({event.training_id for _, event in known if event.training_id}))
-    by_training: dict[UUID | None, list[Sequenced]] = defaultdict(list)
-    for sequence, event in await _append(connection, known):
-        by_training[event.training_id].append((sequence, event))
-    for row in trainings:
-        if news := by_training[row["id"]]:
-            state = TrainingState.model_validate_json(row["state"])
-            for sequence, event in news:
-                state = apply(state, event, sequence)
-            await connection.execute(_SAVE, row["id"], state.model_dump_json(), state.status)
+    ids = sorted({event.training_id for _, event in known if event.training_id})
+    rows = {row["id"]: row for row in await connection.fetch(_LOCK, ids)}
+    news: dict[UUID | None, list[Sequenced]] = defaultdict(list)
+    for sequence, event in await _append(connection, [pair for pair in known if pair[1].training_id in rows]):
+        news[event.training_id].append((sequence, event))
+        if isinstance(event, e.ModelPublished):
+            await _add_model(connection, event)
+    for training_id, row in rows.items():
+        if training_id in news:
+            await _move(connection, row, news[training_id])
+
+
+async def _move(connection: Connection, row: asyncpg.Record, news: list[Sequenced]) -> None:
+    """Apply what is new to a training; one that was only waiting for its end to be deleted is deleted with it."""
+    state = TrainingState.model_validate_json(row["state"])
+    for sequence, event in news:
+        state = apply(state, event, sequence)
+    await save(connection, row["id"], state)
+    if row["deleting"] and state.status in TERMINAL:
+        await remove(connection, row, state, keep_repository=row["keep_repository"])
 
 
 async def _append(connection: Connection, known: list[Sequenced]) -> list[Sequenced]:

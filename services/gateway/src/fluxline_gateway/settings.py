@@ -34,3 +34,13 @@ class GatewaySettings(ServiceSettings):
     cors_origins: tuple[str, ...] = Field(
         (), description='the origins of web frontends that may call the API, as JSON like ["https://app.example.com"]'
     )
+    watch_s: float = Field(10.0, gt=0, description="seconds between two looks of the watchdog, like 10")
+    reemit_s: float = Field(
+        600.0, gt=0, description="seconds without news after which the event that began the stage is sent again"
+    )
+    usual_zip_s: float = Field(30.0, gt=0, description="seconds without news that are usual before and while zipping")
+    usual_training_s: float = Field(120.0, gt=0, description="seconds without news that are usual while training")
+    usual_publish_s: float = Field(60.0, gt=0, description="seconds without news that are usual while publishing")
+    deadline_zip_s: float = Field(3600.0, gt=0, description="seconds after which a training that is zipping fails")
+    deadline_training_s: float = Field(14_400.0, gt=0, description="seconds after which a running training fails")
+    deadline_publish_s: float = Field(7200.0, gt=0, description="seconds after which a training being published fails")

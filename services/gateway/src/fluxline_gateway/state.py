@@ -1,24 +1,19 @@
-"""The state of a training, folded from its events. Pure: no clock, no input or output.
-
-Every fact is a register that keeps the value with the highest stream sequence (or the maximum), so events
-may come late, twice or in any order: the same set of events always ends in the same state.
-"""
+"""The state of a training: what its events have told (`fold`), and what a reader wants to know of it. Pure."""
 
 from datetime import datetime
 from typing import Literal
 
-from fluxline.contracts import events as e
 from fluxline.contracts.errors import ErrorCategory, Stage
-from fluxline.contracts.event import Event, Facts
+from fluxline.contracts.event import Facts
 from fluxline.contracts.job import Cost, HubPublication
+from fluxline_gateway import waiting
 
 Status = Literal["requested", "zipping", "training", "publishing", "completed", "failed", "canceling", "canceled"]
 StageStatus = Literal["pending", "running", "retrying", "succeeded", "failed", "canceled"]
 TERMINAL: frozenset[Status] = frozenset({"completed", "failed", "canceled"})
 PIPELINE = (Stage.ZIP_CREATION, Stage.REPLICATE_TRAINING, Stage.HUGGINGFACE_UPLOAD)
-
-ZIPPED, TRAINED, UPLOADED, DONE = 15.0, 85.0, 99.0, 100.0
-"""Progress over the whole pipeline, in percent, at the end of each stage."""
+NEVER = -1
+"""A run that no training has."""
 
 
 class StageFacts(Facts):
@@ -37,11 +32,22 @@ class Failure(Facts):
     """Why the training failed, as `training.failed` said."""
 
     sequence: int
+    run: int = 0
+    at: datetime | None = None
     stage: Stage
     category: ErrorCategory
     retryable: bool
     message: str
     hint: str
+    resume_from: Stage | None = None
+
+
+class Retry(Facts):
+    """The newest run and where it began; `sequence` is that of its event, before it is known the newest until then."""
+
+    run: int
+    sequence: int
+    from_stage: Stage
 
 
 class Live(Facts):
@@ -78,21 +84,42 @@ class TrainingState(Facts):
 
     sequence: int = 0
     progress: float = 0.0
-    reached: int = 0
-    """The furthest stage of the pipeline that has begun: 0 none, 1 zip, 2 training, 3 publishing."""
+    last_event_at: datetime | None = None
+    """When the newest event occurred, by the clock of who emitted it."""
+    signs: dict[Stage, int] = {}
+    """The newest sequence that showed each stage of the pipeline as begun, or as next."""
+    moved_at: dict[Stage, datetime] = {}
+    """When each stage last said anything."""
     stages: dict[Stage, StageFacts] = {}
     live: Live | None = None
     trained: Trained | None = None
     published: Published | None = None
     failure: Failure | None = None
-    retry_sequence: int = 0
-    cancel_requested: bool = False
+    failed_sequence: int = 0
+    """Of the newest failure, of whichever run."""
+    resumed_sequence: int = 0
+    """Of the newest start of a stage by a replayed dead letter."""
+    retry: Retry | None = None
+    cancel_run: int = NEVER
+    """The newest run that the owner wants stopped."""
     canceled_at: datetime | None = None
 
     @property
+    def run(self) -> int:
+        """How often the training was retried."""
+        return self.retry.run if self.retry else 0
+
+    @property
+    def run_sequence(self) -> int:
+        """Events up to this sequence belong to earlier runs."""
+        return self.retry.sequence if self.retry else 0
+
+    @property
     def error(self) -> Failure | None:
-        """The failure that stands: one that was not followed by a retry."""
-        return self.failure if self.failure and self.failure.sequence > self.retry_sequence else None
+        """The failure that stands: it is of the newest run, and nobody has replayed the dead letter since."""
+        if self.failure is None or self.failure.run < self.run or self.resumed_sequence > self.failed_sequence:
+            return None
+        return self.failure
 
     @property
     def status(self) -> Status:
@@ -103,9 +130,17 @@ class TrainingState(Facts):
             return "canceled"
         if self.error:
             return "failed"
-        if self.cancel_requested:
+        if self.cancel_run >= self.run:
             return "canceling"
         return ("requested", "zipping", "training", "publishing")[self.reached]
+
+    @property
+    def reached(self) -> int:
+        """The furthest stage of the pipeline that this run has begun: 0 none, 1 zip, 2 training, 3 publishing."""
+        begun = [stage for stage, sequence in self.signs.items() if sequence > self.run_sequence]
+        if self.retry:
+            begun.append(self.retry.from_stage)
+        return max((PIPELINE.index(stage) + 1 for stage in begun), default=0)
 
     @property
     def stage(self) -> Stage | None:
@@ -117,22 +152,53 @@ class TrainingState(Facts):
         return PIPELINE[max(self.reached, 1) - 1]
 
     @property
+    def last_moved_at(self) -> datetime | None:
+        """When the current stage last said anything, in whichever run."""
+        return self.moved_at.get(self.stage) if self.stage else None
+
+    @property
+    def phase(self) -> str | None:
+        """What the provider is doing, while it trains."""
+        is_current = self.live and self.live.sequence > self.run_sequence
+        return self.live.phase if self.live and is_current and self.status == "training" else None
+
+    @property
     def waiting_reason(self) -> str | None:
-        """Why nothing moves right now, if the newest word of the current stage was that it is tried again."""
-        if self.status in TERMINAL or not self.stages:
+        """Why nothing moves right now: the newest word was that it is tried again, or the provider has not begun."""
+        words = [facts for facts in self.stages.values() if facts.last_sequence > self.run_sequence]
+        if self.status in TERMINAL or not words:
             return None
-        return max(self.stages.values(), key=lambda stage: stage.last_sequence).waiting_for
+        newest = max(words, key=lambda facts: facts.last_sequence)
+        return newest.waiting_for or (waiting.PROVIDER_QUEUE if self.phase == "starting" else None)
 
     def status_of(self, stage: Stage) -> StageStatus:
         """The status of one stage."""
         if stage is Stage.COMPLETION:
             return "succeeded" if self.published else "pending"
         facts = self.stages.get(stage)
-        if facts is None:
+        if facts is None or self._is_to_come_again(stage, facts):
             return "pending"
-        if self.canceled_at and facts.last_type in ("stage.started", "stage.retried"):
+        is_open = facts.last_type in ("stage.started", "stage.retried")
+        if self.canceled_at and is_open:
             return "canceled"
+        if self.error and self.error.stage is stage and is_open:
+            return "failed"
         return _STAGE_STATUS[facts.last_type]
+
+    def ended_at(self, stage: Stage) -> datetime | None:
+        """When the stage ended, if it has; the training's end is the end of a stage that did not say its own."""
+        facts, status = self.stages.get(stage), self.status_of(stage)
+        if facts is None or status not in ("succeeded", "failed", "canceled"):
+            return None
+        if facts.last_type in ("stage.succeeded", "stage.failed"):
+            return facts.last_at
+        return self.canceled_at or (self.error.at if self.error else None)
+
+    def _is_to_come_again(self, stage: Stage, facts: StageFacts) -> bool:
+        """Whether the newest run repeats the stage and has not got there."""
+        if self.retry is None or facts.last_sequence > self.retry.sequence or stage not in PIPELINE:
+            return False
+        return PIPELINE.index(stage) >= PIPELINE.index(self.retry.from_stage)
 
 
 _STAGE_STATUS: dict[str, StageStatus] = {
@@ -141,101 +207,3 @@ _STAGE_STATUS: dict[str, StageStatus] = {
     "stage.succeeded": "succeeded",
     "stage.failed": "failed",
 }
-
-
-def apply(state: TrainingState, event: Event, sequence: int) -> TrainingState:
-    """The state after `event`, which the stream stored as `sequence`."""
-    changes: dict[str, object] = {"sequence": max(state.sequence, sequence)}
-    changes["progress"] = max(state.progress, _progress(event))
-    changes["reached"] = max(state.reached, _reached(event))
-    changes |= _registers(state, event, sequence)
-    return state.model_copy(update=changes)
-
-
-def _registers(state: TrainingState, event: Event, sequence: int) -> dict[str, object]:
-    match event:
-        case e.StageStarted() | e.StageSucceeded() | e.StageRetried() | e.StageFailed():
-            return {"stages": state.stages | {event.stage: _stage(state.stages.get(event.stage), event, sequence)}}
-        case e.TrainingProgressed() if state.live is None or sequence > state.live.sequence:
-            facts = event.model_dump(include={"step", "steps", "loss", "eta_s", "phase"})
-            return {"live": Live(sequence=sequence, **facts)}
-        case e.TrainingSucceeded() if state.trained is None or sequence > state.trained.sequence:
-            return {"trained": Trained(sequence=sequence, provider_version=event.provider_version, cost=event.cost)}
-        case e.ModelPublished() if state.published is None or sequence > state.published.sequence:
-            return {"published": _published(event, sequence)}
-        case e.TrainingFailed() if state.failure is None or sequence > state.failure.sequence:
-            facts = event.model_dump(include={"stage", "category", "retryable", "message", "hint"})
-            return {"failure": Failure(sequence=sequence, **facts)}
-        case e.TrainingRetryRequested():
-            return {"retry_sequence": max(state.retry_sequence, sequence)}
-        case e.TrainingCancelRequested():
-            return {"cancel_requested": True}
-        case e.TrainingCanceled():
-            return {"canceled_at": min(filter(None, (state.canceled_at, event.occurred_at)))}
-        case _:
-            return {}
-
-
-def _published(event: e.ModelPublished, sequence: int) -> Published:
-    return Published(
-        sequence=sequence,
-        at=event.occurred_at,
-        model_id=str(event.model_id),
-        weights_key=event.weights_key,
-        huggingface=event.huggingface,
-    )
-
-
-def _stage(known: StageFacts | None, event: e.StageEvent, sequence: int) -> StageFacts:
-    waiting_for = None
-    if isinstance(event, e.StageRetried):
-        waiting_for = f"{event.stage.value} is tried again at {event.next_attempt_at:%H:%M:%S} UTC: {event.message}"
-    new = StageFacts(
-        started_at=event.occurred_at,
-        started_sequence=sequence,
-        attempts=event.attempt,
-        last_sequence=sequence,
-        last_type=event.subject,
-        last_at=event.occurred_at,
-        waiting_for=waiting_for,
-    )
-    if known is None:
-        return new
-    first, last = (
-        (known if known.started_sequence <= sequence else new),
-        (new if sequence > known.last_sequence else known),
-    )
-    return last.model_copy(
-        update={
-            "started_at": first.started_at,
-            "started_sequence": first.started_sequence,
-            "attempts": max(known.attempts, event.attempt),
-        }
-    )
-
-
-def _reached(event: Event) -> int:
-    stage = event.stage if isinstance(event, e.StageEvent) else event.stage_of_job
-    if isinstance(event, e.ZipCreated):
-        return 2
-    if isinstance(event, e.TrainingSucceeded | e.ModelPublished):
-        return 3
-    return PIPELINE.index(stage) + 1 if stage in PIPELINE else 0
-
-
-def _progress(event: Event) -> float:
-    match event:
-        case e.ZipProgressed():
-            return ZIPPED * min(event.done, event.total) / event.total
-        case e.ZipCreated():
-            return ZIPPED
-        case e.TrainingProgressed():
-            return ZIPPED + (TRAINED - ZIPPED) * event.percent / 100
-        case e.TrainingSucceeded():
-            return TRAINED
-        case e.ModelProgressed() if event.total_bytes:
-            return TRAINED + (UPLOADED - TRAINED) * min(1.0, event.done_bytes / event.total_bytes)
-        case e.ModelPublished():
-            return DONE
-        case _:
-            return 0.0

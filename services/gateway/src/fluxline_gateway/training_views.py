@@ -20,7 +20,7 @@ from fluxline.contracts.job import (
     TrainingParameters,
     TriggerWord,
 )
-from fluxline_gateway.state import PIPELINE, StageStatus, Status, TrainingState
+from fluxline_gateway.state import PIPELINE, TERMINAL, StageStatus, Status, TrainingState
 
 MAX_METADATA = 20
 MetadataText = Annotated[str, Field(max_length=500)]
@@ -121,6 +121,7 @@ class TrainingOut(BaseModel):
     stage: Stage | None
     progress: float
     eta_s: float | None
+    phase: str | None = None
     waiting_reason: str | None
     step: int | None
     steps: int | None
@@ -153,11 +154,12 @@ def training_out(row: asyncpg.Record) -> TrainingOut:
         stage=state.stage,
         progress=round(state.progress, 1),
         eta_s=live.eta_s if live and state.status == "training" else None,
-        waiting_reason=state.waiting_reason,
+        phase=state.phase,
+        waiting_reason=_waiting_reason(row, state),
         step=live.step if live else None,
         steps=live.steps if live else None,
         loss=live.loss if live else None,
-        error=ErrorOut(**state.error.model_dump(exclude={"sequence"})) if state.error else None,
+        error=ErrorOut.model_validate(state.error, from_attributes=True) if state.error else None,
         stages=[_stage_out(state, stage) for stage in (*PIPELINE, Stage.COMPLETION)],
         cost=state.trained.cost if state.trained else None,
         result=_result(state),
@@ -166,6 +168,11 @@ def training_out(row: asyncpg.Record) -> TrainingOut:
         **{name: request[name] for name in ("trigger_word", "base_model", "publish", "webhook_url", "metadata")},
         **{name: row[name] for name in ("trace_id", "created_at", "updated_at")},
     )
+
+
+def _waiting_reason(row: asyncpg.Record, state: TrainingState) -> str | None:
+    """What the watchdog has seen since the newest event, or else what that event says."""
+    return (row["waiting_reason"] if state.status not in TERMINAL else None) or state.waiting_reason
 
 
 def _result(state: TrainingState) -> ResultOut | None:
@@ -190,9 +197,7 @@ def _stage_out(state: TrainingState, stage: Stage) -> StageOut:
     facts = state.stages.get(stage)
     if facts is None:
         return StageOut(stage=stage, status=status, attempts=0, started_at=None, ended_at=None, duration_ms=None)
-    ended_at = facts.last_at if status in ("succeeded", "failed") else None
-    if status == "canceled":
-        ended_at = state.canceled_at
+    ended_at = state.ended_at(stage)
     elapsed = int((ended_at - facts.started_at).total_seconds() * 1000) if ended_at else None
     return StageOut(
         stage=stage,

@@ -30,10 +30,10 @@ _ADD = """
 INSERT INTO trainings (id, owner, name, status, request, image_ids, state, trace_id)
 VALUES ($1, $2, $3, 'requested', $4, $5, $6, $7) RETURNING *
 """
-_FIND = "SELECT * FROM trainings WHERE owner = $1 AND id = $2"
+_FIND = "SELECT * FROM trainings WHERE owner = $1 AND id = $2 AND NOT deleting"
 _PAGE = """
 SELECT * FROM trainings
-WHERE owner = $1
+WHERE owner = $1 AND NOT deleting
   AND ($2::timestamptz IS NULL OR (created_at, id) < ($2, $3::uuid))
   AND ($4::text IS NULL OR status = $4)
   AND ($5::text IS NULL OR position(lower($5) IN lower(name)) > 0)
@@ -89,7 +89,7 @@ async def get_training(request: Request, training_id: UUID, gateway: Deps, owner
 
 
 async def find_training(gateway: Gateway, owner: str, training_id: UUID) -> asyncpg.Record:
-    """The owner's row; raises `NotFound`, whether it is nobody's or somebody else's."""
+    """The owner's row; raises `NotFound`, whether it is nobody's, somebody else's, or being deleted."""
     row = await gateway.database.pool.fetchrow(_FIND, owner, training_id)
     if row is None:
         raise NotFound("Training")

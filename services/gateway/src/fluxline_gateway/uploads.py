@@ -1,7 +1,9 @@
 """Files of a multipart upload (RFC 7578), written to disk as they come in: memory does not grow with them."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections import Counter
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Final
@@ -23,6 +25,13 @@ FIELD: Final = "files"
 MAX_UPLOAD_FILES: Final = 50
 MAX_UPLOAD_BYTES: Final = MAX_IMAGES * MAX_IMAGE_BYTES + 1024 * 1024
 IDLE_TIMEOUT_S: Final = 30.0
+MIN_BYTES_PER_S: Final = 16 * 1024
+SLOW_START_S: Final = 30.0
+"""How long an upload may be slower than `MIN_BYTES_PER_S`, all in all."""
+DEADLINE_S: Final = 1800.0
+MAX_UPLOADS: Final = 16
+"""At a time in one process: each may take `MAX_UPLOAD_BYTES` of the disk."""
+MAX_UPLOADS_OF_OWNER: Final = 12
 _SPLIT_HINT = "Send the images in several uploads: the limits are at GET /v1/limits."
 
 
@@ -37,11 +46,33 @@ class IncomingFile:
     path: Path
 
 
+class UploadSlots:
+    """Bounds how many uploads one process takes at a time, and one owner's share of them."""
+
+    def __init__(self, total: int = MAX_UPLOADS, per_owner: int = MAX_UPLOADS_OF_OWNER) -> None:
+        self.total, self.per_owner = total, per_owner
+        self._taken: Counter[str] = Counter()
+
+    @contextmanager
+    def taken(self, owner: str) -> Iterator[None]:
+        """Hold one; raises ApiError 429 when the owner holds as many as one may, 503 when all are taken."""
+        if self._taken[owner] >= self.per_owner:
+            raise _busy(429, ErrorCategory.RATE_LIMIT, f"At most {self.per_owner} of your uploads run at a time.")
+        if self._taken.total() >= self.total:
+            raise _busy(503, ErrorCategory.SERVICE_ERROR, f"All {self.total} places for uploads are taken.")
+        self._taken[owner] += 1
+        try:
+            yield
+        finally:
+            self._taken[owner] -= 1
+            self._taken += Counter()  # forgets who holds none
+
+
 async def receive_files(request: Request, folder: Path) -> AsyncGenerator[IncomingFile, None]:
     """Each file of the field `files`, once it lies complete in `folder`.
 
-    Raises ApiError for an upload that is malformed (400), stalls (408), is too large (413), of another content
-    type (415) or has other fields (422); a StorageError when the disk fails.
+    Raises ApiError for an upload that is malformed (400), stalls or crawls (408), is too large (413), of another
+    content type (415) or has other fields (422); a StorageError when the disk fails.
     """
     receiver = _Receiver(_boundary(request), folder)
     try:
@@ -137,14 +168,15 @@ async def _body(request: Request) -> AsyncIterator[bytes]:
     declared = request.headers.get("content-length", "0")
     if declared.isdecimal() and int(declared) > MAX_UPLOAD_BYTES:
         raise _too_much()
-    chunks = request.stream()
-    received, chunk = 0, b"first"
+    chunks, clock = request.stream(), asyncio.get_running_loop().time
+    started, received, chunk = clock(), 0, b"first"
     while chunk:
+        slow_until = started + SLOW_START_S + received / MIN_BYTES_PER_S
         try:
-            async with asyncio.timeout(IDLE_TIMEOUT_S):
+            async with asyncio.timeout_at(min(clock() + IDLE_TIMEOUT_S, slow_until, started + DEADLINE_S)):
                 chunk = await anext(chunks)
         except TimeoutError as error:
-            raise _stalled() from error
+            raise _stalled(received, clock() - started) from error
         received += len(chunk)
         if received > MAX_UPLOAD_BYTES:
             raise _too_much()
@@ -165,13 +197,24 @@ def _malformed(detail: str) -> ApiError:
     )
 
 
-def _stalled() -> ApiError:
+def _stalled(received: int, elapsed_s: float) -> ApiError:
     return ApiError(
         408,
         "Upload stalled",
         category=ErrorCategory.TIMEOUT,
         hint="Send it again, on a steadier connection or in smaller uploads; what was accepted before is kept.",
-        detail=f"Nothing came in for {IDLE_TIMEOUT_S:.0f} seconds.",
+        detail=f"Only {received} bytes came in within {elapsed_s:.0f} seconds.",
+    )
+
+
+def _busy(status: int, category: ErrorCategory, detail: str) -> ApiError:
+    return ApiError(
+        status,
+        "Too many uploads at once",
+        category=category,
+        hint="Send it again in a moment.",
+        detail=detail,
+        headers={"Retry-After": "5"},
     )
 
 

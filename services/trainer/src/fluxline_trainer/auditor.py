@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from fluxline.postgres.pool import database_error
 from fluxline.runtime.logs import get_logger
 from fluxline_trainer.errors import ProviderError
-from fluxline_trainer.jobs import Jobs
+from fluxline_trainer.jobs import Jobs, OwnRuns
 from fluxline_trainer.provider import Provider, ProviderRun
 
 LOOK_BACK = timedelta(hours=3)
@@ -16,7 +16,10 @@ log = get_logger(__name__)
 
 
 class Auditor:
-    """Cancels and reports running trainings with one of our destinations that are not their job's own."""
+    """Cancels and reports running trainings with one of our destinations that are not their job's own.
+
+    A run that is known to have ended is left alone: a list may lag behind.
+    """
 
     def __init__(self, jobs: Jobs, provider: Provider, every: timedelta) -> None:
         self._jobs = jobs
@@ -40,9 +43,9 @@ class Auditor:
         """One look over the recent trainings; returns how many were canceled."""
         running = [run async for run in self._recent() if not run.status.is_final]
         known = await self._jobs.runs_of([run.destination for run in running if run.destination])
-        rogue = [run for run in running if known.get(run.destination or "", run.id) not in (None, run.id)]
+        rogue = [run for run in running if _is_rogue(run, known.get(run.destination or ""))]
         for run in rogue:
-            log.error("training.duplicate_canceled", provider_id=run.id, kept=known[run.destination or ""])
+            log.error("training.duplicate_canceled", provider_id=run.id, kept=known[run.destination or ""].provider_id)
             await self._provider.cancel(run.id)
         return len(rogue)
 
@@ -52,3 +55,10 @@ class Auditor:
             if run.created_at is not None and run.created_at < oldest:
                 return
             yield run
+
+
+def _is_rogue(run: ProviderRun, own: OwnRuns | None) -> bool:
+    """Whether a running run costs money for nobody; a job without a run of its own may be about to adopt it."""
+    if own is None or run.id in own.ended_runs or run.id == own.provider_id:
+        return False
+    return own.canceled or own.provider_id is not None

@@ -21,6 +21,7 @@ from fluxline_trainer.errors import SubmissionUnclear
 from fluxline_trainer.job import STAGE, Job, JobState
 from fluxline_trainer.jobs import Jobs, LockedJob, LostJob
 from fluxline_trainer.patience import Patience
+from fluxline_trainer.stopping import Stopper
 from fluxline_trainer.submission import Submitter
 from fluxline_trainer.watch import RunEnded, Watcher
 
@@ -45,12 +46,14 @@ class Engine:
         jobs: Jobs,
         submitter: Submitter,
         watcher: Watcher,
+        stopper: Stopper,
         patience: Patience,
         timers: Timers,
         metrics: Metrics,
         clock: Callable[[], datetime],
     ) -> None:
         self._jobs = jobs
+        self._stopper = stopper
         self._patience = patience
         self._timers = timers
         self._metrics = metrics
@@ -62,17 +65,38 @@ class Engine:
         }
 
     async def advance(self, training_id: UUID) -> None:
-        """Do the job's next step, whoever woke us and however often; raises only when PostgreSQL fails."""
+        """Do the job's next step, whoever woke us and however often; raises only when PostgreSQL fails.
+
+        Orders that came during the step (a cancelation, a new run) are followed at once.
+        """
+        while await self._advance_once(training_id):
+            log.info("job.overtaken", training_id=str(training_id))
+
+    async def _advance_once(self, training_id: UUID) -> bool:
+        """One step; whether the job was given other orders meanwhile."""
         async with self._jobs.locked(training_id) as locked:
             if locked is None or locked.job.state.is_final:
-                return
-            with continued_trace(locked.job.trace):
+                return False
+            known = locked.job
+            with continued_trace(known.trace):
                 try:
-                    with bound_contextvars(training_id=str(training_id), state=locked.job.state.value):
-                        await self._step(locked)
+                    with bound_contextvars(training_id=str(training_id), state=known.state.value):
+                        await (self._stop(locked) if known.cancel else self._step(locked))
                         await self._schedule(locked.job)
                 except LostJob:
                     log.warning("job.lost", training_id=str(training_id))
+        return await self._jobs.overtaken(known)
+
+    async def _stop(self, locked: LockedJob) -> None:
+        try:
+            await self._stopper.stop(locked)
+        except LostJob:
+            raise
+        except Exception as error:
+            if database_error(error):
+                raise
+            log.warning("cancel.step_failed", exc_info=not isinstance(error, FluxlineError), error=str(error))
+            await self._stopper.put_off(locked, as_fluxline_error(error))
 
     async def _step(self, locked: LockedJob) -> None:
         try:
@@ -81,7 +105,7 @@ class Engine:
         except LostJob:
             raise
         except RunEnded as ended:
-            await self._fail(locked, as_fluxline_error(ended.__cause__ or ended))
+            await self._fail(locked, as_fluxline_error(ended.__cause__ or ended), ended=True)
         except SubmissionUnclear as error:
             await self._fail(locked, error)
         except Exception as error:
@@ -104,7 +128,7 @@ class Engine:
         job, now = locked.job, self._clock()
         outcome = self._patience.decide(job, error, now)
         if not isinstance(outcome, Retry):
-            await self._fail(locked, error)
+            await self._fail(locked, _unclear(job, error) if outcome.exhausted else error)
             return
         later = replace(job, next_check_at=now + timedelta(seconds=outcome.delay_s), error=redact_text(error.message))
         if not error.category.retryable:  # to be confirmed: the attempt goes on
@@ -115,9 +139,10 @@ class Engine:
         await locked.save(ended, attempt.retried(error, outcome.delay_s))
         self._observe(attempt, "retried", error)
 
-    async def _fail(self, locked: LockedJob, error: FluxlineError) -> None:
-        job = locked.job
-        attempt = job.stage(self._clock())
+    async def _fail(self, locked: LockedJob, error: FluxlineError, *, ended: bool = False) -> None:
+        """The end of the run; `ended` says that the provider's run is over and has no weights."""
+        attempt = locked.job.stage(self._clock())
+        job = locked.job.without_run() if ended else locked.job
         failed = replace(job, state=JobState.FAILED, next_check_at=None, error=redact_text(error.message))
         end = training_failed(attempt, error)
         await locked.save(failed, attempt.failed(error), *([end] if end else []))
@@ -136,3 +161,11 @@ class Engine:
     def _observe(self, attempt: StageAttempt, outcome: str, error: FluxlineError | None = None) -> None:
         category = error.category.value if error else ""
         self._metrics.stage_seconds.labels(STAGE.value, outcome, category).observe(attempt.duration_ms / 1000)
+
+
+def _unclear(job: Job, error: FluxlineError) -> FluxlineError:
+    """What giving up means: while submitting, a paid run may exist that we could not look for."""
+    if job.state is not JobState.SUBMITTING:
+        return error
+    message = f"Whether Replicate has begun the training could not be found out: {error.message}"
+    return SubmissionUnclear(message, destination=job.destination, submissions=job.attempt)

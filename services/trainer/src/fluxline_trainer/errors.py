@@ -2,7 +2,7 @@
 
 from typing import Any, ClassVar
 
-from fluxline.contracts.errors import ErrorCategory, FluxlineError
+from fluxline.contracts.errors import ErrorCategory, FluxlineError, Stage
 
 BILLING_URL = "https://replicate.com/account/billing"
 
@@ -173,7 +173,23 @@ class ZipBroken(FluxlineError):
     """The archive's link does not lead to the archive."""
 
     category: ClassVar[ErrorCategory] = ErrorCategory.FILE_ERROR
-    hint = "The stored archive is gone or changed: retry the training from its zip_creation stage."
+    resume_from: ClassVar[Stage | None] = Stage.ZIP_CREATION
+    hint = "The stored archive is gone or changed: retry the training, which makes it again from the photos."
+
+
+class ArchiveUnknown(FluxlineError):
+    """A retry names no archive, and none is known."""
+
+    category: ClassVar[ErrorCategory] = ErrorCategory.FILE_ERROR
+    resume_from: ClassVar[Stage | None] = Stage.ZIP_CREATION
+    hint = "Retry the training again: it begins with its photos then."
+
+
+class StillRunning(FluxlineError):
+    """The training is to be deleted, but it has not ended yet: it is canceled first."""
+
+    category: ClassVar[ErrorCategory] = ErrorCategory.SERVICE_ERROR
+    hint = "It is tried again by itself, until Replicate has confirmed the end."
 
 
 class DiskFailed(FluxlineError):

@@ -1,12 +1,12 @@
 """A paid training as the trainer knows it: an immutable value, changed by `dataclasses.replace`."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 from uuid import UUID
 
 from fluxline.contracts.errors import Stage
-from fluxline.contracts.events import ZipCreated
+from fluxline.contracts.events import TrainingCancelRequested, ZipCreated
 from fluxline.runtime.stages import StageAttempt
 
 STAGE = Stage.REPLICATE_TRAINING
@@ -31,11 +31,12 @@ class JobState(StrEnum):
 
 @dataclass(frozen=True)
 class Job:
-    """One row; times are aware. See the first migration for what the counters count."""
+    """One row; times are aware. See the migrations for what the counters count."""
 
     training_id: UUID
     state: JobState
     cause: ZipCreated
+    run: int = 0
     trace: dict[str, str] = field(default_factory=dict)
     attempt: int = 0
     doubts: int = 0
@@ -54,6 +55,20 @@ class Job:
     stage_attempt: int = 0
     stage_started_at: datetime | None = None
     error: str | None = None
+    cancel: TrainingCancelRequested | None = None
+    ended_runs: tuple[str, ...] = ()
+    published: bool = False
+
+    @property
+    def orders(self) -> tuple[int, str | None]:
+        """What others may change while the job is worked on: its run, and the request that stops it."""
+        return self.run, str(self.cancel.event_id) if self.cancel else None
+
+    def without_run(self) -> "Job":
+        """The job once the provider's run has ended without weights: it is never looked for again."""
+        if self.provider_id is None:
+            return self
+        return replace(self, provider_id=None, submit_at=None, ended_runs=(*self.ended_runs, self.provider_id))
 
     def stage(self, now: datetime) -> StageAttempt:
         """The running attempt of the stage, for its events."""

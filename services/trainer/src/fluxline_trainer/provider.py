@@ -75,6 +75,10 @@ class Provider(Protocol):
         """Make the model that receives the result, private, unless it is there."""
         ...
 
+    async def delete_model(self, model: str) -> None:
+        """Remove the model `owner/name`; nothing happens when there is none."""
+        ...
+
     async def latest_version(self, trainer: str) -> str:
         """The newest version (64 hex) of the trainer `owner/name`."""
         ...

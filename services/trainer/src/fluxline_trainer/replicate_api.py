@@ -16,7 +16,7 @@ import httpx
 from pydantic import ValidationError
 from replicate.client import Client
 
-from fluxline_trainer.errors import AlreadyExists, AnswerUnreadable, ProviderTimeout, ProviderUnreachable
+from fluxline_trainer.errors import AlreadyExists, AnswerUnreadable, NotFound, ProviderTimeout, ProviderUnreachable
 from fluxline_trainer.provider import Order, ProviderRun
 from fluxline_trainer.replicate_download import download
 from fluxline_trainer.replicate_problems import problem_of
@@ -71,6 +71,13 @@ class ReplicateApi:
         try:
             await self._call("POST", "/v1/models", body)
         except AlreadyExists:
+            return
+
+    async def delete_model(self, model: str) -> None:
+        """See Provider."""
+        try:
+            await self._call("DELETE", f"/v1/models/{model}")
+        except NotFound:
             return
 
     async def latest_version(self, trainer: str) -> str:
@@ -128,7 +135,7 @@ class ReplicateApi:
                 content = await _bounded(response)
         if not response.is_success:
             raise problem_of(response, content)
-        return _object(content)
+        return _object(content) if response.status_code != httpx.codes.NO_CONTENT else {}
 
 
 async def _bounded(response: httpx.Response) -> bytes:

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from urllib.parse import urlsplit
 from uuid import UUID
 
-from fluxline.contracts.events import TrainingStarted
+from fluxline.contracts.events import TrainingProgressed, TrainingStarted
 from fluxline.runtime.logs import get_logger
 from fluxline_trainer.errors import NotFound, ProviderError, SubmissionUnclear
 from fluxline_trainer.job import Job, JobState
@@ -19,6 +19,8 @@ from fluxline_trainer.provider import Order, Provider, ProviderRun, RunStatus
 from fluxline_trainer.zip_link import ZipLinks
 
 PROVIDER = "replicate"
+QUEUED = "starting"
+"""The phase of a run that the provider has accepted and not begun."""
 MAX_SUBMISSIONS = 3
 CLOCK_MARGIN = timedelta(minutes=5)
 """How far the provider's clock may be from ours."""
@@ -77,22 +79,29 @@ class Submitter:
 
     async def reconcile(self, locked: LockedJob) -> None:
         """Look for the training that may exist; wait while it may still appear, submit again when it cannot."""
+        if not await self.was_never_made(locked):
+            return
+        job, now = locked.job, self._clock()
+        log.warning("submission.not_found", destination=job.destination, attempt=job.attempt)
+        if job.doubts + 1 >= MAX_SUBMISSIONS:
+            raise SubmissionUnclear(destination=job.destination, submissions=job.attempt)
+        await locked.save(replace(job, state=JobState.ZIP_READY, doubts=job.doubts + 1, next_check_at=now))
+        await self.submit(locked)
+
+    async def was_never_made(self, locked: LockedJob) -> bool:
+        """True once the announced training can be ruled out; otherwise it was adopted, or is to be waited for."""
         job, now = locked.job, self._clock()
         runs = [run async for run in self._runs_since(job) if belongs(run, job)]
         if runs:
             chosen = min(runs, key=_preference)
             await self._adopt(locked, chosen)
             await self._cancel_others(chosen, runs)
-            return
+            return False
         settled_at = (job.submit_at or now) + self._rules.settle
         if now < settled_at:
             await locked.save(replace(job, next_check_at=min(now + self._rules.look_again, settled_at), failures=0))
-            return
-        log.warning("submission.not_found", destination=job.destination, attempt=job.attempt)
-        if job.doubts + 1 >= MAX_SUBMISSIONS:
-            raise SubmissionUnclear(destination=job.destination, submissions=job.attempt)
-        await locked.save(replace(job, state=JobState.ZIP_READY, doubts=job.doubts + 1, next_check_at=now))
-        await self.submit(locked)
+            return False
+        return True
 
     async def _prepare(self, locked: LockedJob) -> None:
         """Destination and trainer version, decided once and kept with the job."""
@@ -122,6 +131,7 @@ class Submitter:
             failures=0,
             refusals=0,
             error=None,
+            phase=QUEUED if run.status is RunStatus.STARTING else job.phase,
         )
         started = TrainingStarted.caused_by(
             job.cause,
@@ -131,7 +141,8 @@ class Submitter:
             trainer_version=job.trainer_version,
             url=self._provider.page_of(run.id),
         )
-        await locked.save(adopted, started)
+        queued = TrainingProgressed.caused_by(job.cause, discriminator=f"{QUEUED}/{run.id}", percent=0, phase=QUEUED)
+        await locked.save(adopted, started, *([queued] if run.status is RunStatus.STARTING else []))
         log.info("training.started", provider_id=run.id, submission=job.attempt)
 
     async def _runs_since(self, job: Job) -> AsyncIterator[ProviderRun]:
@@ -173,7 +184,12 @@ def order_of(job: Job, rules: SubmissionRules, zip_url: str) -> Order:
 
 
 def belongs(run: ProviderRun, job: Job) -> bool:
-    """Whether the run is this job's: by its destination, or by the archive's key in its input."""
+    """Whether the run is this job's: by its destination, or by the archive's key in its input.
+
+    A run that is known to have ended without weights belongs to nobody any more.
+    """
+    if run.id in job.ended_runs:
+        return False
     if run.destination is not None and run.destination == job.destination:
         return True
     images = (run.input or {}).get("input_images")

@@ -11,13 +11,16 @@ from fluxline.runtime.logs import get_logger
 from fluxline_trainer.errors import NotFound, TrainingLost, TrainingTooSlow
 from fluxline_trainer.job import Job, JobState
 from fluxline_trainer.jobs import LockedJob
+from fluxline_trainer.patience import GRACE
 from fluxline_trainer.progress import Progress, log_tail, parse_progress
 from fluxline_trainer.provider import Provider, ProviderRun, RunStatus
 from fluxline_trainer.results import Results, cost_of, metrics_of
-from fluxline_trainer.submission import PROVIDER
+from fluxline_trainer.submission import PROVIDER, QUEUED
 from fluxline_trainer.verdict import verdict_of
 
 JITTER = 0.1
+STOPPING = timedelta(seconds=3)
+"""Between two looks at a run that was told to stop."""
 
 log = get_logger(__name__)
 
@@ -57,10 +60,21 @@ class Watcher:
         elif run.status.is_final:
             raise RunEnded from verdict_of(run)
         elif locked.job.age_s(self._clock()) > self._rules.deadline.total_seconds():
-            await self._provider.cancel(run.id)
-            raise RunEnded from TrainingTooSlow(provider_id=run.id, deadline_s=self._rules.deadline.total_seconds())
+            await self._stop(locked, run)
         else:
             await self._report(locked, run)
+
+    async def _stop(self, locked: LockedJob, run: ProviderRun) -> None:
+        """Past the deadline: cancel, then trust what the provider says; it may have succeeded just now."""
+        await self._provider.cancel(run.id)
+        run = await self._look(locked.job)
+        if run.status is RunStatus.SUCCEEDED:
+            await self._succeed(locked, run)
+            return
+        deadline_s = self._rules.deadline.total_seconds()
+        if run.status.is_final or locked.job.age_s(self._clock()) > GRACE * deadline_s:
+            raise RunEnded from TrainingTooSlow(provider_id=run.id, deadline_s=deadline_s)
+        await locked.save(replace(locked.job, next_check_at=self._clock() + STOPPING))
 
     async def _look(self, job: Job) -> ProviderRun:
         try:
@@ -72,6 +86,8 @@ class Watcher:
         """The next look, and the news if there are any."""
         job, now = locked.job, self._clock()
         seen = parse_progress(run.logs or "")
+        if run.status is RunStatus.PROCESSING and seen.phase == QUEUED:  # begun, without a word yet
+            seen = seen._replace(phase="preparing")
         changed = replace(
             job,
             polls=job.polls + 1,

@@ -29,15 +29,25 @@ class Workers:
         self._advance = advance
         self._slots = asyncio.Semaphore(limit)
         self._running: dict[UUID, asyncio.Task[None]] = {}
+        self._again: set[UUID] = set()
         self._closing = False
 
     def start(self, training_ids: Iterable[UUID]) -> None:
-        """Advance these soon; one that is being advanced looks after itself."""
+        """Advance these soon; one that is being advanced is advanced once more after that."""
         for training_id in training_ids:
-            if training_id not in self._running and not self._closing:
-                task = asyncio.create_task(self._run(training_id))
-                self._running[training_id] = task
-                task.add_done_callback(lambda _, done=training_id: self._running.pop(done, None))  # type: ignore[misc]
+            if self._closing:
+                return
+            if training_id in self._running:
+                self._again.add(training_id)
+                continue
+            task = asyncio.create_task(self._run(training_id))
+            self._running[training_id] = task
+            task.add_done_callback(lambda _, done=training_id: self._ended(done))  # type: ignore[misc]
+
+    @property
+    def busy(self) -> int:
+        """How many jobs are being advanced or wait for their turn."""
+        return len(self._running)
 
     async def on_timers(self, messages: list[Received]) -> None:
         """Bodies are a training id, or `replicate:<id>` from a verified webhook; anything else is dropped."""
@@ -66,6 +76,12 @@ class Workers:
             for task in late:
                 task.cancel()
             await asyncio.gather(*late, return_exceptions=True)
+
+    def _ended(self, training_id: UUID) -> None:
+        self._running.pop(training_id, None)
+        if training_id in self._again:
+            self._again.discard(training_id)
+            self.start([training_id])
 
     async def _run(self, training_id: UUID) -> None:
         async with self._slots:

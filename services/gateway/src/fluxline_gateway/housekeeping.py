@@ -1,0 +1,43 @@
+"""Housekeeping: each hour, what nobody needs any more is dropped from the gateway's tables."""
+
+import asyncio
+from datetime import timedelta
+
+from fluxline.postgres.outbox import Relay
+from fluxline.postgres.pool import Database, database_error
+from fluxline.runtime.logs import get_logger
+from fluxline_gateway import watches
+
+EVERY_S = 3600.0
+KEEP_KEYS = timedelta(days=30)
+"""How long a repeated request with the same Idempotency-Key gets the first answer."""
+_PURGE_KEYS = "DELETE FROM idempotency_keys WHERE created_at < now() - $1::interval"
+
+log = get_logger(__name__)
+
+
+class Housekeeping:
+    """Drops old rows; any number may run, at once too."""
+
+    def __init__(self, database: Database, relay: Relay, *, every_s: float = EVERY_S) -> None:
+        self.database = database
+        self.relay = relay
+        self.every_s = every_s
+
+    async def run(self) -> None:
+        """Clean up now and then for ever; outages are waited out."""
+        while True:
+            try:
+                await self.clean()
+            except Exception as error:
+                if database_error(error) is None:
+                    raise
+                log.warning("housekeeping.waiting", reason=type(error).__name__)
+            await asyncio.sleep(self.every_s)
+
+    async def clean(self) -> None:
+        """Drop published outbox rows, old idempotency keys, and what the watchdog kept of ended trainings."""
+        await self.relay.purge()
+        async with self.database.transaction() as connection:
+            await connection.execute(_PURGE_KEYS, KEEP_KEYS)
+            await watches.purge(connection)

@@ -1,0 +1,30 @@
+"""Rows of `trainings` that are changed: locked first, saved with what their state says."""
+
+from uuid import UUID
+
+import asyncpg
+
+from fluxline.postgres.pool import Connection
+from fluxline_gateway.errors import NotFound
+from fluxline_gateway.state import TrainingState
+
+_LOCK = "SELECT * FROM trainings WHERE owner = $1 AND id = $2 AND (NOT deleting OR $3) FOR UPDATE"
+_SAVE = """
+UPDATE trainings SET state = $2, status = $3, waiting_reason = NULL, updated_at = now() WHERE id = $1 RETURNING *
+"""
+
+
+async def lock(
+    connection: Connection, owner: str, training_id: UUID, *, even_deleting: bool = False
+) -> tuple[asyncpg.Record, TrainingState]:
+    """The owner's row and its state, unchanged until the transaction ends; raises `NotFound`."""
+    row = await connection.fetchrow(_LOCK, owner, training_id, even_deleting)
+    if row is None:
+        raise NotFound("Training")
+    return row, TrainingState.model_validate_json(row["state"])
+
+
+async def save(connection: Connection, training_id: UUID, state: TrainingState) -> asyncpg.Record:
+    """The row with its new state; what was said of its waiting is void."""
+    [row] = await connection.fetch(_SAVE, training_id, state.model_dump_json(), state.status)
+    return row
