@@ -268,6 +268,14 @@ def test_a_png_of_a_million_chunks_is_refused(verdict: Callable[..., str]) -> No
     assert verdict(whole[:33] + empty * 1_000_000 + whole[33:]) == "too_complex"
 
 
+def test_a_png_of_colour_numbers_without_colours_is_refused(verdict: Callable[..., str]) -> None:
+    assert verdict(photos.png_bytes((600, 600), 8, 3, bytes(600 * 600))) == "truncated"
+
+
+def test_a_big_tiff_whose_directory_lies_beyond_every_file_is_refused(verdict: Callable[..., str]) -> None:
+    assert verdict(b"II+\0\x08\0\0\0" + b"\xff" * 8 + bytes(100)) == "truncated"
+
+
 def test_the_larger_a_jpeg_the_fewer_scans_it_may_have(verdict: Callable[..., str]) -> None:
     content = encoded(Image.new("L", (10_000, 9_900)), "JPEG", progressive=True)
     last_scan = content.rindex(b"\xff\xda")

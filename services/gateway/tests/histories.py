@@ -181,7 +181,7 @@ class Pipeline:
         self.cancel_run = self.run
 
     def stop(self) -> None:
-        self.emit(e.TrainingCanceled.caused_by(self.cause, stage=PIPELINE[self.stage]))
+        self.emit(e.TrainingCanceled.caused_by(self.cause, stage=PIPELINE[self.stage], run=self.run))
         self.end = "canceled"
 
     def retry(self) -> None:

@@ -479,3 +479,10 @@ async def test_a_whole_gateway_tells_and_ends_by_itself(
         assert (await training())["error"]["category"] == "timeout"
         metrics = (await served.client.get("/metrics")).text
     assert "fluxline_jobs_timed_out_total 1.0" in metrics
+
+
+def test_an_outage_fails_no_job_but_no_job_is_open_for_ever() -> None:
+    patience = Patience(silence_s=1000.0)
+    assert patience.exceeded_s(Stage.ZIP_CREATION, worked_s=0.0, silent_s=999.0) is None
+    assert patience.exceeded_s(Stage.ZIP_CREATION, worked_s=0.0, silent_s=1000.0) == 1000.0
+    assert patience.exceeded_s(Stage.ZIP_CREATION, worked_s=3600.0, silent_s=0.0) == 3600.0

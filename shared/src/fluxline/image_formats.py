@@ -110,7 +110,7 @@ def _tiff_directory(content: bytes) -> list[tuple[int, int, int]]:
     try:
         (start,) = struct.unpack_from(order + head, content)
         (length,) = struct.unpack_from(order + number, content, start)
-    except struct.error:
+    except (struct.error, OverflowError):  # an offset of 64 bits
         return []
     start += struct.calcsize(order + number)
     one = struct.Struct(f"{order}2x{entry}")

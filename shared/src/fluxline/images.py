@@ -171,6 +171,8 @@ def decode(image: ImageFile.ImageFile) -> None:
     """
     with _damage_rejected():
         image.load()
+        if image.mode in ("P", "PA") and image.palette is None:
+            raise ValueError("the pixels are numbers of colours, and there are no colours")
 
 
 def orientation(image: Image.Image) -> int:

@@ -99,6 +99,7 @@ def patience(settings: GatewaySettings) -> Patience:
         reemit_s=settings.reemit_s,
         usual_s=by_stage(settings.usual_zip_s, settings.usual_training_s, settings.usual_publish_s),
         deadline_s=by_stage(settings.deadline_zip_s, settings.deadline_training_s, settings.deadline_publish_s),
+        silence_s=settings.silence_s,
     )
 
 

@@ -11,7 +11,17 @@ from fluxline.contracts import events as e
 from fluxline.contracts.errors import Stage
 from fluxline.contracts.event import Event
 from fluxline_gateway import waiting
-from fluxline_gateway.state import PIPELINE, Failure, Live, Published, Retry, StageFacts, Trained, TrainingState
+from fluxline_gateway.state import (
+    PIPELINE,
+    Canceled,
+    Failure,
+    Live,
+    Published,
+    Retry,
+    StageFacts,
+    Trained,
+    TrainingState,
+)
 
 ZIPPED, TRAINED, UPLOADED, DONE = 15.0, 85.0, 99.0, 100.0
 """Progress over the whole pipeline, in percent, at the end of each stage."""
@@ -69,7 +79,8 @@ def _changes(state: TrainingState, event: Event, sequence: int) -> dict[str, obj
             newest = max(filter(None, (state.failure, _failure(event, sequence))), key=lambda f: (f.run, f.sequence))
             return {"failure": newest, "failed_sequence": max(state.failed_sequence, sequence)}
         case e.TrainingCanceled():
-            return {"canceled_at": min(filter(None, (state.canceled_at, event.occurred_at)))}
+            told = [Canceled(run=event.run, at=event.occurred_at), *([state.canceled] if state.canceled else [])]
+            return {"canceled": min(told, key=lambda canceled: (-canceled.run, canceled.at))}
         case _:
             return {}
 

@@ -43,4 +43,7 @@ class GatewaySettings(ServiceSettings):
     usual_publish_s: float = Field(60.0, gt=0, description="seconds without news that are usual while publishing")
     deadline_zip_s: float = Field(3600.0, gt=0, description="seconds after which a training that is zipping fails")
     deadline_training_s: float = Field(14_400.0, gt=0, description="seconds after which a running training fails")
+    silence_s: float = Field(
+        86_400.0, gt=0, description="seconds without any news after which a training fails, whatever it waits for"
+    )
     deadline_publish_s: float = Field(7200.0, gt=0, description="seconds after which a training being published fails")

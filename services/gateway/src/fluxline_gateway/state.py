@@ -50,6 +50,13 @@ class Retry(Facts):
     from_stage: Stage
 
 
+class Canceled(Facts):
+    """The newest run that was stopped because its owner wanted that, and when that was first said."""
+
+    run: int
+    at: datetime
+
+
 class Live(Facts):
     """The trainer's newest report."""
 
@@ -102,7 +109,12 @@ class TrainingState(Facts):
     retry: Retry | None = None
     cancel_run: int = NEVER
     """The newest run that the owner wants stopped."""
-    canceled_at: datetime | None = None
+    canceled: Canceled | None = None
+
+    @property
+    def canceled_at(self) -> datetime | None:
+        """When the training was canceled; an older run's cancelation ends no newer run."""
+        return self.canceled.at if self.canceled and self.canceled.run >= self.run else None
 
     @property
     def run(self) -> int:

@@ -47,12 +47,23 @@ def by_stage(zipping_s: float, training_s: float, publishing_s: float) -> dict[S
 
 @dataclass(frozen=True)
 class Patience:
-    """Seconds: between two looks, without news until a job is looked into, until it is sent again, until its end."""
+    """Seconds: between two looks, without news until a job is looked into, until it is sent again, until its end.
+
+    `deadline_s` counts while somebody could work on the job, so that an outage of ours fails no job; `silence_s` counts
+    always, so that no job is open for ever.
+    """
 
     watch_s: float = 10.0
     reemit_s: float = 600.0
     usual_s: Mapping[Stage, float] = field(default_factory=lambda: by_stage(30.0, 120.0, 60.0))
     deadline_s: Mapping[Stage, float] = field(default_factory=lambda: by_stage(3600.0, 14_400.0, 7200.0))
+    silence_s: float = 86_400.0
+
+    def exceeded_s(self, stage: Stage, worked_s: float, silent_s: float) -> float | None:
+        """The limit that the job is past: of work at its stage, or of silence, whose ever fault that is."""
+        if worked_s >= self.deadline_s[stage]:
+            return self.deadline_s[stage]
+        return self.silence_s if silent_s >= self.silence_s else None
 
 
 class WatchdogMetrics:
@@ -101,8 +112,9 @@ class Watchdog:
         findings = await self._find(queues)
         self.metrics.show(findings)
         for found in findings:
-            if found.watch.worked_s >= self.patience.deadline_s[found.job.stage]:
-                await self._time_out(found)
+            limit_s = self.patience.exceeded_s(found.job.stage, found.watch.worked_s, found.watch.silent_s)
+            if limit_s is not None:
+                await self._time_out(found, limit_s)
             elif found.may_be_lost and found.watch.silent_s >= self.patience.reemit_s * (found.watch.reemitted + 1):
                 await self._reemit(found)
 
@@ -130,10 +142,9 @@ class Watchdog:
             self.metrics.reemitted.inc()
             log.warning("job.reemitted", training_id=str(job.training_id), stage=job.stage, number=number)
 
-    async def _time_out(self, found: Finding) -> None:
+    async def _time_out(self, found: Finding, limit_s: float) -> None:
         """End the run: the failure for everybody, and for the trainer the order to stop the provider."""
         job = found.job
-        limit_s = self.patience.deadline_s[job.stage]
         async with self.database.transaction() as connection:
             if not await connection.fetchval(_STILL_UNDER_WAY, job.training_id, sorted(TERMINAL)):
                 return

@@ -176,4 +176,4 @@ async def _announce(
 ) -> None:
     """`training.canceled`, unless it is the deadline that stopped the run: then it has failed, as was said before."""
     if cancel.reason != "deadline":
-        await enqueue(connection, SERVICE, TrainingCanceled.caused_by(cause, stage=stage), trace=trace)
+        await enqueue(connection, SERVICE, TrainingCanceled.caused_by(cause, stage=stage, run=cancel.run), trace=trace)

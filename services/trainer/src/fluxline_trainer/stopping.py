@@ -88,7 +88,7 @@ class Stopper:
         if job.run > cancel.run:
             await locked.end_and_restart(ended)
         elif state is JobState.CANCELED:
-            await locked.save(ended, TrainingCanceled.caused_by(cancel, stage=STAGE))
+            await locked.save(ended, TrainingCanceled.caused_by(cancel, stage=STAGE, run=cancel.run))
         else:
             await self._end_late(locked, ended, cancel)
 

@@ -134,6 +134,7 @@ class TrainingCanceled(TrainingEvent):
 
     subject: ClassVar[str] = "training.canceled"
     stage: Stage
+    run: int = Field(0, ge=0)
 
 
 class TrainingRetryRequested(JobEvent):
