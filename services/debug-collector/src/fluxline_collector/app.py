@@ -68,5 +68,6 @@ _KNOWN_ERRORS = (
     OSError,
     asyncpg.PostgresError,
     asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
     Exception,
 )

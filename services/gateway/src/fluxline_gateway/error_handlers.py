@@ -38,7 +38,7 @@ def install(app: FastAPI) -> None:
     """Make every error that leaves a handler of `app` a problem document."""
     for expected in (ApiError, RequestValidationError, HTTPException, FluxlineError):
         app.add_exception_handler(expected, _on_expected)
-    for foreign in (asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
+    for foreign in (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError):
         app.add_exception_handler(foreign, _on_foreign)
     app.add_exception_handler(ClientDisconnect, _on_disconnect)
     app.add_exception_handler(Exception, _on_unexpected)

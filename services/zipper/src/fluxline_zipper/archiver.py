@@ -80,7 +80,7 @@ class Archiver:
         """Judge every photo, archive the good ones, store the archive and open it as stored.
 
         `default_caption` stands in where an image has none; None leaves those without. The same photos of the same
-        `run` give the same bytes and so the same key. None, and nothing of it in storage, when it is not wanted any more.
+        `run` give the same bytes and so the same key. None, and nothing of it stored, when it is not wanted any more.
         Raises TooFewPhotos, ArchiveChanged, ArchiveInvalid, StorageError.
         """
         with TemporaryDirectory(prefix="zipper-") as name:

@@ -14,6 +14,7 @@ from nats.aio.msg import Msg
 from nats.js import JetStreamContext
 
 from fluxline.contracts.catalog import Consumer
+from fluxline.contracts.errors import FluxlineError
 from fluxline.runtime.bus import Bus
 from fluxline.runtime.envelope import Received, received_from
 from fluxline.runtime.logs import get_logger
@@ -49,19 +50,28 @@ async def _consume(
             log.warning("fetch.failed", durable=consumer.durable, error=type(error).__name__)
             await asyncio.sleep(RETRY_DELAY_S)
             continue
-        if messages:
-            await _handle(consumer, handle, messages)
+        if messages and not await _handle(consumer, handle, messages):
+            await asyncio.sleep(RETRY_DELAY_S)  # or what comes meanwhile would fail one by one
 
 
-async def _handle(consumer: Consumer, handle: BatchHandler, messages: list[Msg]) -> None:
+async def _handle(consumer: Consumer, handle: BatchHandler, messages: list[Msg]) -> bool:
+    """Whether the batch is handled; what is not comes back."""
     try:
         await handle([received_from(message) for message in messages])
-    except Exception:
-        log.exception("batch.failed", durable=consumer.durable, messages=len(messages))
+    except Exception as error:
+        is_ours = isinstance(error, FluxlineError | OSError)
+        log.warning(
+            "batch.failed",
+            durable=consumer.durable,
+            messages=len(messages),
+            error=str(error) or type(error).__name__,
+            exc_info=not is_ours,
+        )
         for message in messages:
             with suppress(nats.errors.Error):
                 await message.nak(delay=RETRY_DELAY_S)
-        return
+        return False
     for message in messages:
         with suppress(nats.errors.Error):
             await message.ack()
+    return True

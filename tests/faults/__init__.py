@@ -1,0 +1,1 @@
+"""The fault suite: the real stack, broken on purpose, row by row."""
