@@ -51,13 +51,13 @@ unit: setup ## The tests, two at a time
 	@$(BIN)/pytest -q -n 2 --dist loadfile
 
 test-faults: setup ## Kill, stop, cut, delay and corrupt the real stack; writes the table of docs/reliability.md
-	@$(BIN)/pytest -q tests/faults --write-table
+	@$(BIN)/pytest -q tests/faults -n 2 --dist loadfile --timeout 600 --write-table
 
 soak: setup ## 200 jobs while a random process is killed every second (JOBS=, SEED=)
-	@$(BIN)/python -m tests.faults.soak $(if $(JOBS),--jobs $(JOBS)) $(if $(SEED),--seed $(SEED))
+	@$(BIN)/python tests/faults/soak.py $(if $(JOBS),--jobs $(JOBS)) $(if $(SEED),--seed $(SEED))
 
-test-fuzz: setup ## 10,000 mutated images, 2,000 mutated archives of weights, every call of the API
-	@$(BIN)/pytest -q tests/fuzz --full
+test-fuzz: setup ## 10,000 images, 2,000 archives of weights and the whole API, all hostile (FUZZ_SEED=)
+	@FUZZ_IMAGES=10000 FUZZ_TARS=2000 FUZZ_API=60 $(BIN)/pytest -q -s tests/fuzz
 
 format: setup ## Format and mend what can be mended
 	@$(BIN)/ruff check --fix --quiet . || true

@@ -7,6 +7,7 @@ from nats.js import JetStreamContext
 from nats.js.api import RawStreamMsg
 from nats.js.errors import NotFoundError
 
+from fluxline.contracts.catalog import Consumer
 from fluxline.contracts.event import Event
 from fluxline.contracts.events import TrainingRequested
 from fluxline.runtime.envelope import read_event
@@ -18,12 +19,29 @@ async def messages_of(jetstream: JetStreamContext, stream: str = "EVENTS") -> li
     """Every message of `stream`, by sequence."""
     state = (await jetstream.stream_info(stream)).state
     messages = []
-    for sequence in range(state.first_seq, state.last_seq + 1):
+    for sequence in range(max(1, state.first_seq), state.last_seq + 1):
         try:
             messages.append(await jetstream.get_msg(stream, sequence))
         except NotFoundError:
             continue
     return messages
+
+
+async def settled(jetstream: JetStreamContext, consumer: Consumer) -> bool:
+    """Whether the consumer has had every message of its subjects that is there now, and is done with all of them.
+
+    `num_pending` alone may not count yet what was stored just now.
+    """
+    info = await jetstream.consumer_info(consumer.stream.name, consumer.durable)
+    newest = max([await _newest(jetstream, consumer.stream.name, subject) for subject in consumer.subjects])
+    return info.num_pending == info.num_ack_pending == 0 < newest <= info.delivered.stream_seq
+
+
+async def _newest(jetstream: JetStreamContext, stream: str, subject: str) -> int:
+    try:
+        return (await jetstream.get_last_msg(stream, subject)).seq or 0
+    except NotFoundError:
+        return 0
 
 
 async def events_of(jetstream: JetStreamContext, event_class: type[E]) -> list[E]:

@@ -32,7 +32,7 @@ from fluxline.runtime.subscription import Subscription
 from fluxline.runtime.telemetry import Metrics, current_trace_id, make_tracer_provider
 from polling import poll_until
 from servers import NatsServer
-from streams import events_of, messages_of, requested
+from streams import events_of, messages_of, requested, settled
 
 FAST = RetryPolicy(attempts=3, base_s=0.05, jitter=0)
 Handle = Callable[[TrainingRequested, Delivery], Awaitable[Event | None]]
@@ -79,11 +79,6 @@ async def zipper(nats: NatsServer, handle: Handle, *, deadline_s: float = 5) -> 
         await bus.broker.stop()
 
 
-async def settled(jetstream: JetStreamContext) -> bool:
-    info = await jetstream.consumer_info("EVENTS", ZIPPER.durable)
-    return info.num_pending == 0 and info.num_ack_pending == 0
-
-
 async def test_what_a_handler_returns_is_published_between_its_stage_events(
     nats: NatsServer, jetstream: JetStreamContext
 ) -> None:
@@ -94,7 +89,7 @@ async def test_what_a_handler_returns_is_published_between_its_stage_events(
     async with zipper(nats, handle) as bus:
         await bus.publish(requested())
         await poll_until(lambda: events_of(jetstream, StageSucceeded))
-        await poll_until(lambda: settled(jetstream))
+        await poll_until(lambda: settled(jetstream, ZIPPER))
     subjects = [message.subject for message in await messages_of(jetstream)]
     assert subjects == ["training.requested", "stage.started", "zip.progressed", "zip.created", "stage.succeeded"]
     (succeeded,) = await events_of(jetstream, StageSucceeded)
@@ -127,7 +122,7 @@ async def test_a_failure_that_stays_ends_the_job_after_its_budget_and_keeps_the_
     async with zipper(nats, handle) as bus:
         await bus.publish(requested())
         await poll_until(lambda: messages_of(jetstream, "DLQ"))
-        await poll_until(lambda: settled(jetstream))
+        await poll_until(lambda: settled(jetstream, ZIPPER))
     (failed,) = await events_of(jetstream, TrainingFailed)
     assert (failed.stage, failed.category, failed.attempts) == (Stage.ZIP_CREATION, ErrorCategory.SERVICE_ERROR, 3)
     (dead,) = await messages_of(jetstream, "DLQ")
@@ -154,7 +149,7 @@ async def test_what_the_user_has_to_mend_is_no_dead_letter(nats: NatsServer, jet
     async with zipper(nats, handle) as bus:
         await bus.publish(requested())
         await poll_until(lambda: events_of(jetstream, TrainingFailed))
-        await poll_until(lambda: settled(jetstream))
+        await poll_until(lambda: settled(jetstream, ZIPPER))
     assert await messages_of(jetstream, "DLQ") == []
 
 
@@ -184,7 +179,7 @@ async def test_a_message_that_nobody_can_read_is_buried_and_its_neighbours_go_on
             await bus.publish_raw("training.requested", body, {})
         await bus.publish(good)
         await poll_until(lambda: events_of(jetstream, ZipCreated))
-        await poll_until(lambda: settled(jetstream))
+        await poll_until(lambda: settled(jetstream, ZIPPER))
     assert len(await messages_of(jetstream, "DLQ")) == 5
 
 
@@ -202,7 +197,7 @@ async def test_a_repeated_message_leads_to_the_same_events_once(nats: NatsServer
                 event.subject, body_of(event), headers_of(event, "test") | {"Nats-Msg-Id": f"copy-{copy}"}
             )
         await poll_until(lambda: len(runs) == 3)
-        await poll_until(lambda: settled(jetstream))
+        await poll_until(lambda: settled(jetstream, ZIPPER))
     assert len(await events_of(jetstream, ZipCreated)) == 1
 
 

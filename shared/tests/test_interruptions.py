@@ -21,7 +21,7 @@ from fluxline.runtime.subscription import Subscription
 from fluxline.runtime.telemetry import Metrics, make_tracer_provider
 from polling import poll_until
 from servers import NatsServer
-from streams import events_of, messages_of, requested
+from streams import events_of, messages_of, requested, settled
 
 Handle = Callable[[Requested, Delivery], Awaitable[Event | None]]
 
@@ -52,11 +52,6 @@ async def zipper(nats: NatsServer, handle: Handle, is_over: IsOver | None = None
     finally:
         bus.stopping = True
         await bus.broker.stop()
-
-
-async def settled(jetstream: JetStreamContext) -> bool:
-    info = await jetstream.consumer_info("EVENTS", ZIPPER.durable)
-    return info.num_pending == 0 and info.num_ack_pending == 0
 
 
 async def test_an_outage_of_our_own_is_waited_out_and_counts_as_no_attempt(
@@ -90,7 +85,7 @@ async def test_what_is_over_is_dropped_without_a_word(nats: NatsServer, jetstrea
 
     async with zipper(nats, handle, is_over) as bus:
         await bus.publish(requested())
-        await poll_until(lambda: settled(jetstream))
+        await poll_until(lambda: settled(jetstream, ZIPPER))
     assert handled == []
     assert [message.subject for message in await messages_of(jetstream)] == ["training.requested"]
 
@@ -104,7 +99,7 @@ async def test_a_job_that_ends_under_the_handler_is_done_and_fails_nothing(
     async with zipper(nats, handle) as bus:
         await bus.publish(requested())
         await poll_until(lambda: events_of(jetstream, StageStarted))
-        await poll_until(lambda: settled(jetstream))
+        await poll_until(lambda: settled(jetstream, ZIPPER))
     assert [message.subject for message in await messages_of(jetstream)] == ["training.requested", "stage.started"]
     assert await messages_of(jetstream, "DLQ") == []
 

@@ -10,14 +10,14 @@ import pytest
 
 from photos import write_photos
 
-from .rows import Row, row_of, write_table
+from .rows import Row, write_table
 from .scene import Scene
 from .stack import FaultStack
 
 HERE = Path(__file__).parent
 PAGE = HERE.parents[1] / "docs" / "reliability.md"
 _ROWS = pytest.StashKey[dict[str, Row]]()
-_COMPLETE = pytest.StashKey[bool]()
+_CONFIG: pytest.Config
 
 
 class Observe(Protocol):
@@ -34,31 +34,37 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "fault(id, component, fault, promise): one row of the fault matrix")
     config.stash[_ROWS] = {}
-
-
-def pytest_deselected(items: list[pytest.Item]) -> None:
-    items[0].config.stash[_COMPLETE] = False
-
-
-def pytest_collection_finish(session: pytest.Session) -> None:
-    files = {item.path for item in session.items}
-    session.config.stash.setdefault(_COMPLETE, files == set(HERE.glob("test_*.py")))
+    global _CONFIG
+    _CONFIG = config
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Generator[None, Any, Any]:
-    """A row that leaves the stack broken behind (its teardown fails) is not kept either."""
+    """Put the row into the report, which reaches the process that writes the table, wherever the test ran."""
     report = yield
-    if call.when == "call" or report.failed:
-        observed = next((text for name, text in item.user_properties if name == "observed"), "")
-        if row := row_of(item, kept=report.passed, observed=str(observed)):
-            item.config.stash[_ROWS][item.nodeid] = row
+    if mark := item.get_closest_marker("fault"):
+        report.user_properties.append(("fault", mark.args))
     return report
 
 
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    """A row that leaves the stack broken behind (its teardown fails) is not kept either."""
+    told = dict(report.user_properties)
+    if "fault" in told and (report.when == "call" or report.failed):
+        _CONFIG.stash[_ROWS][report.nodeid] = Row(
+            *told["fault"], kept=report.passed, observed=str(told.get("observed", ""))
+        )
+
+
 def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Write the table, if every row of every file has run; those of a worker are not the whole."""
     config, rows = session.config, session.config.stash[_ROWS]
-    if config.getoption("--write-table") and config.stash.get(_COMPLETE, False) and len(rows) == len(session.items):
+    if hasattr(config, "workerinput") or not config.getoption("--write-table"):
+        return
+    chosen = config.option.keyword or config.option.markexpr
+    files = {Path(node.partition("::")[0]).name for node in rows}
+    everything = files == {path.name for path in HERE.glob("test_*.py")} and not chosen
+    if everything and len(rows) >= session.testscollected:
         write_table(PAGE, rows.values())
 
 

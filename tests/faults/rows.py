@@ -32,12 +32,6 @@ def fault(id: str, *, component: str, fault: str, promise: str) -> pytest.MarkDe
     return pytest.mark.fault(id, component, fault, promise)
 
 
-def row_of(item: pytest.Item, *, kept: bool, observed: str) -> Row | None:
-    """The row that the test stands for, if it stands for one."""
-    mark = item.get_closest_marker("fault")
-    return Row(*mark.args, kept=kept, observed=observed) if mark else None
-
-
 def within(seconds: float) -> str:
     """A duration so coarse that it is the same tomorrow: `≤ 5 s`."""
     return f"≤ {next((bucket for bucket in BUCKETS_S if seconds <= bucket), 3600)} s"

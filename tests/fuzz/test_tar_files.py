@@ -9,7 +9,7 @@ import pytest
 from fuzz.child import Bounds, Trial, findings, judge_all, report
 from fuzz.tar_trial import SEED, judge_tar, make_tar
 
-ARCHIVES = int(os.environ.get("FUZZ_TARS", "150"))
+ARCHIVES = int(os.environ.get("FUZZ_TARS", "100"))
 BOUNDS = Bounds(seconds=5, memory_mb=1024)
 PEAK_MB = 320
 

@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,12 +15,15 @@ import httpx
 from nats.js import JetStreamContext
 
 from fluxline.postgres.migrate import migrate
+from fluxline.postgres.pool import Database
 from fluxline_gateway import keys
 from fluxline_gateway.errors import PROBLEM_JSON
 from fluxline_gateway.migrations import SCHEMA
 from polling import poll_until
 from processes import free_ports
 from servers import NatsServer
+
+from .jobs import order_of
 
 START_TIMEOUT_S = 30
 Process: TypeAlias = "subprocess.Popen[bytes]"
@@ -108,3 +112,32 @@ def test_a_gateway_without_configuration_names_what_is_missing() -> None:
     for variable in ("NATS_URL", "DATABASE_URL", "COLLECTOR_TOKEN"):
         assert f"{variable}: is not set → " in done.stderr
     assert "Traceback" not in done.stderr
+
+
+async def test_open_event_streams_do_not_hold_up_the_end_and_clients_are_not_told_of_one(
+    nats: NatsServer, jetstream: JetStreamContext, database_url: str, tmp_path: Path
+) -> None:
+    await migrate(database_url, "fluxline_gateway")
+    with running_gateway(nats, database_url, tmp_path) as (process, url):
+        async with httpx.AsyncClient(base_url=url, timeout=20) as client:
+            await poll_until(lambda: _answers(client, "/readyz"), START_TIMEOUT_S)
+            database = Database(database_url, SCHEMA)
+            await database.open()
+            key, _ = await keys.create(database.pool, "ada")
+            order = await order_of(database)
+            await database.close()
+            client.headers["Authorization"] = f"Bearer {key}"
+            training = (await client.post("/v1/trainings", json=order)).json()
+            async with client.stream("GET", f"/v1/trainings/{training['id']}/events") as stream:
+                lines = stream.aiter_lines()
+                assert await anext(lines)
+                began = time.monotonic()
+                process.send_signal(signal.SIGTERM)
+                rest = [line async for line in lines]
+            process.wait(10)
+    assert time.monotonic() - began < 5
+    assert "event: end" not in rest
+
+
+async def _answers(client: httpx.AsyncClient, path: str) -> bool:
+    return await status_of(client, path) == 200

@@ -29,7 +29,7 @@ from fluxline_generator.store import GenerationStore
 from fluxline_generator.stored_images import StoredImages
 from polling import poll_until
 from servers import NatsServer
-from streams import events_of
+from streams import events_of, settled
 
 from .conftest import SandboxReplicate, generator, wanted
 
@@ -122,7 +122,7 @@ async def test_the_images_of_a_deleted_model_are_deleted_however_often(
     async with running(nats, generator(store, replicate.client(), storage)) as bus:
         await bus.publish(event)
         await bus.publish(event.model_copy(update={"event_id": uuid4()}))
-        await poll_until(lambda: _settled(jetstream))
+        await poll_until(lambda: settled(jetstream, GENERATOR_CLEANUP))
     assert [item.key async for item in storage.list("generations/")] == [f"generations/{stays}/2.webp"]
 
 
@@ -139,11 +139,6 @@ async def test_a_throttling_provider_is_left_alone_for_as_long_as_it_says(
         (retried,) = await poll_until(lambda: events_of(jetstream, StageRetried))
     assert retried.category is ErrorCategory.RATE_LIMIT
     assert (retried.next_attempt_at - retried.occurred_at).total_seconds() == pytest.approx(13, abs=1)
-
-
-async def _settled(jetstream: JetStreamContext) -> bool:
-    info = await jetstream.consumer_info("EVENTS", GENERATOR_CLEANUP.durable)
-    return info.num_pending == 0 and info.num_ack_pending == 0 and info.delivered.stream_seq > 0
 
 
 async def _two(jetstream: JetStreamContext) -> bool:

@@ -15,10 +15,9 @@ import httpx
 import numpy as np
 import pytest
 from huggingface_hub import HfApi
-from nats.js import JetStreamContext
 from safetensors.numpy import save
 
-from fluxline.contracts.catalog import OUTCOMES_BUCKET, Consumer
+from fluxline.contracts.catalog import OUTCOMES_BUCKET
 from fluxline.contracts.events import TrainingSucceeded
 from fluxline.runtime.bus import Bus
 from fluxline.runtime.policy import RetryPolicy
@@ -145,9 +144,3 @@ async def running(
     finally:
         bus.stopping = True
         await bus.broker.stop()
-
-
-async def settled(jetstream: JetStreamContext, consumer: Consumer) -> bool:
-    """Whether the consumer has had a message, and is done with every one."""
-    info = await jetstream.consumer_info(consumer.stream.name, consumer.durable)
-    return info.num_pending == 0 and info.num_ack_pending == 0 and info.delivered.stream_seq > 0

@@ -23,9 +23,9 @@ from fluxline_publisher.remover import Remover
 from fluxline_publisher.repositories import CreatedRepository, Repositories
 from polling import poll_until
 from servers import NatsServer
-from streams import events_of
+from streams import events_of, settled
 
-from .conftest import NAMESPACE, SandboxHub, running, settled, trained
+from .conftest import NAMESPACE, SandboxHub, running, trained
 
 # the client itself uploads through a deprecated argument of its HTTP library
 pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")

@@ -22,9 +22,9 @@ from fluxline.storage.errors import StorageThrottled
 from fluxline.storage.local import LocalStorage
 from polling import poll_until
 from servers import NatsServer
-from streams import events_of
+from streams import events_of, settled
 
-from .conftest import SandboxHub, running, settled, succeeded, trained
+from .conftest import SandboxHub, running, succeeded, trained
 
 # the client itself uploads through a deprecated argument of its HTTP library
 pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")

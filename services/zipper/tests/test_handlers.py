@@ -10,7 +10,7 @@ import pytest
 from nats.js import JetStreamContext
 
 import photos
-from fluxline.contracts.catalog import OUTCOMES_BUCKET, ZIPPER, ZIPPER_CLEANUP, Consumer
+from fluxline.contracts.catalog import OUTCOMES_BUCKET, ZIPPER, ZIPPER_CLEANUP
 from fluxline.contracts.errors import ErrorCategory, Stage
 from fluxline.contracts.events import (
     ModelPublished,
@@ -40,7 +40,7 @@ from fluxline_zipper.archiver import Archiver
 from fluxline_zipper.handlers import archive_handlers, cleanup_handlers
 from polling import poll_until
 from servers import NatsServer
-from streams import events_of, requested
+from streams import events_of, requested, settled
 
 FAST = RetryPolicy(attempts=3, base_s=0.05, jitter=0)
 
@@ -131,7 +131,7 @@ async def test_the_archive_goes_once_its_training_is_published_canceled_or_delet
         await bus.publish(TrainingCanceled.caused_by(canceled, stage=Stage.REPLICATE_TRAINING))
         await bus.publish(TrainingDeleteRequested.caused_by(deleted, owner="ada"))
         await bus.publish(TrainingCanceled.first("unknown", training_id=uuid4(), stage=Stage.ZIP_CREATION))
-        await poll_until(lambda: _settled(jetstream, ZIPPER_CLEANUP))
+        await poll_until(lambda: settled(jetstream, ZIPPER_CLEANUP))
     assert [item.key async for item in storage.list("zips/")] == []
 
 
@@ -164,7 +164,7 @@ async def test_a_retry_of_another_stage_is_none_of_our_business(
     async with zipper(nats, storage) as bus:
         for stage in (Stage.REPLICATE_TRAINING, Stage.HUGGINGFACE_UPLOAD):
             await bus.publish(retry(requested(), stage))
-        await poll_until(lambda: _settled(jetstream, ZIPPER))
+        await poll_until(lambda: settled(jetstream, ZIPPER))
     assert await events_of(jetstream, StageStarted) == []
 
 
@@ -176,7 +176,7 @@ async def test_a_run_that_is_over_is_dropped_without_a_word(
     async with zipper(nats, storage) as bus:
         await Registers(bus, OUTCOMES_BUCKET).swap(outcome_key(event.training_id, 0), decided, is_undecided)
         await bus.publish(event)
-        await poll_until(lambda: _settled(jetstream, ZIPPER))
+        await poll_until(lambda: settled(jetstream, ZIPPER))
     for silent in (StageStarted, ZipProgressed, ZipCreated, TrainingFailed):
         assert await events_of(jetstream, silent) == []
 
@@ -201,7 +201,7 @@ async def test_an_archive_that_is_stored_while_its_run_is_canceled_is_removed_an
     async with zipper(nats, storage) as bus:
         storage.registers, storage.key = Registers(bus, OUTCOMES_BUCKET), outcome_key(event.training_id, 0)
         await bus.publish(event)
-        await poll_until(lambda: _settled(jetstream, ZIPPER))
+        await poll_until(lambda: settled(jetstream, ZIPPER))
     assert await events_of(jetstream, StageStarted) != []
     for silent in (ZipCreated, StageSucceeded, TrainingFailed):
         assert await events_of(jetstream, silent) == []
@@ -228,8 +228,3 @@ async def test_a_throttling_storage_is_left_alone_for_as_long_as_it_says(
 
 async def _two(jetstream: JetStreamContext) -> bool:
     return len(await events_of(jetstream, ZipCreated)) == 2
-
-
-async def _settled(jetstream: JetStreamContext, consumer: Consumer) -> bool:
-    info = await jetstream.consumer_info("EVENTS", consumer.durable)
-    return info.num_pending == 0 and info.num_ack_pending == 0 and info.delivered.stream_seq > 0

@@ -1,5 +1,6 @@
 """The HTTP application around the routes: errors, body limits, traces, security headers, the OpenAPI document."""
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -18,6 +19,8 @@ from fluxline_gateway.deps import Gateway
 
 MAX_BODY_BYTES = 1024 * 1024
 """Of every request but an upload of images, which limits itself while it streams."""
+BODY_TIMEOUT_S = 30.0
+"""For all of such a body: nobody needs longer for a megabyte, and whoever does holds a connection."""
 UPLOAD_PATH = "/v1/images"
 _UNTRACED = ("/healthz", "/readyz", "/metrics", "/storage/")
 """Probes, which say nothing, and signed links, whose query must not be stored anywhere."""
@@ -97,7 +100,7 @@ class AnswerHeaders:
 
 
 class BodyLimit:
-    """Refuses a body that is too large before or while it is read, whatever the request says of its length."""
+    """Refuses a body that is too large or too slow, while it is read, whatever the request says of its length."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
@@ -107,11 +110,19 @@ class BodyLimit:
         if scope["type"] != "http" or scope["path"] == UPLOAD_PATH:
             return await self.app(scope, receive, send)
         declared = Headers(scope=scope).get("content-length", "0")
-        received = 0
+        deadline = asyncio.get_running_loop().time() + BODY_TIMEOUT_S
+        received, complete = 0, False
 
         async def counted() -> Message:
-            nonlocal received
-            message = await receive()
+            nonlocal received, complete
+            if complete:  # what follows is the client's leaving
+                return await receive()
+            try:
+                async with asyncio.timeout_at(deadline):
+                    message = await receive()
+            except TimeoutError:
+                raise HTTPException(408) from None
+            complete = not message.get("more_body", False)
             received += len(message.get("body", b""))
             if received > MAX_BODY_BYTES or (declared.isdecimal() and int(declared) > MAX_BODY_BYTES):
                 raise HTTPException(413)

@@ -76,6 +76,7 @@ def build(settings: GatewaySettings, storage: Storage) -> tuple[Service, FastAPI
     relay.observe(registry)
     service.background("relay", relay.run)
     service.background("live", live.run)
+    service.on_drain(live.end_streams)
     service.background("watchdog", Watchdog(database, service.bus, registry, patience(settings)).run)
     service.background("housekeeping", Housekeeping(database, relay).run)
     service.consume_batches(GATEWAY, Projection(database).handle)

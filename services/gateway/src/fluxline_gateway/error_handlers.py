@@ -8,6 +8,7 @@ from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
+from starlette.routing import Match
 
 from fluxline.contracts.errors import ErrorCategory, FluxlineError
 from fluxline.postgres.pool import database_error
@@ -28,6 +29,7 @@ _HINTS = {
     400: "Look at the request's syntax: see /docs for what this call takes.",
     404: "Check the path: all calls are listed at /docs.",
     405: "Use one of the methods in the Allow header.",
+    408: "Send it again, on a steadier connection.",
     413: "Send less at once: the limits are at GET /v1/limits.",
 }
 
@@ -61,10 +63,22 @@ def api_error(error: Exception) -> ApiError:
 
 async def _on_expected(request: Request, error: Exception) -> Response:
     answer = api_error(error)
+    if answer.status == 405:
+        answer.headers["Allow"] = _methods(request)
     if answer.status >= 500:
         trace = error if answer.category is ErrorCategory.INTERNAL else None
         log.error("request.failed", method=request.method, path=request.url.path, error=str(error), exc_info=trace)
     return render(answer, request.url.path)
+
+
+def _methods(request: Request) -> str:
+    """What the path can be called with (RFC 9110, 10.2.1); the framework names the first route's methods only."""
+    routes = request.app.routes
+
+    def serves(method: str) -> bool:
+        return any(route.matches({**request.scope, "method": method})[0] is Match.FULL for route in routes)
+
+    return ", ".join(filter(serves, ("DELETE", "GET", "HEAD", "PATCH", "POST", "PUT")))
 
 
 async def _on_foreign(request: Request, error: Exception) -> Response:

@@ -86,3 +86,10 @@ def render(error: ApiError, instance: str) -> Response:
     return JSONResponse(
         problem.model_dump(mode="json", exclude_none=True), error.status, error.headers, media_type=PROBLEM_JSON
     )
+
+
+def number(value: object) -> object:
+    """A field's number as it came; pydantic would take `true` for 1 and "7" for 7, which the document forbids."""
+    if type(value) in (bool, str):
+        raise ValueError("must be a number")
+    return value

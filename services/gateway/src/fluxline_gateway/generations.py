@@ -8,7 +8,7 @@ from uuid import UUID, uuid4
 
 import asyncpg
 from fastapi import APIRouter, Request, Response
-from pydantic import BaseModel, ConfigDict, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from fluxline.contracts import limits
 from fluxline.contracts.errors import ErrorCategory
@@ -17,7 +17,7 @@ from fluxline.contracts.job import Cost
 from fluxline.postgres.outbox import enqueue
 from fluxline.postgres.pool import Connection
 from fluxline_gateway.deps import Deps, Gateway, Owner
-from fluxline_gateway.errors import NotFound
+from fluxline_gateway.errors import NotFound, number
 from fluxline_gateway.idempotency import Created, IdempotencyKey, create_once
 from fluxline_gateway.models import find_model
 
@@ -34,6 +34,12 @@ class GenerationIn(GenerationParameters):
     """What to generate."""
 
     model_config = ConfigDict(extra="forbid")
+    aspect_ratio: str = Field(limits.ASPECT_RATIOS[0], json_schema_extra={"enum": list(limits.ASPECT_RATIOS)})
+
+    @field_validator("num_outputs", "num_inference_steps", "lora_scale", "guidance_scale", "seed", mode="before")
+    @classmethod
+    def _is_a_number(cls, value: object) -> object:
+        return number(value)
 
     @field_validator("aspect_ratio")
     @classmethod

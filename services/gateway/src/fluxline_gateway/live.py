@@ -52,7 +52,13 @@ class Subscriber:
         self.told = told
         self.lagging = False
         """Set once the queue has overflowed: the page must reconnect and replay."""
-        self.queue: asyncio.Queue[LiveEvent] = asyncio.Queue(queue_size)
+        self.queue: asyncio.Queue[LiveEvent | None] = asyncio.Queue(queue_size)
+
+    def end(self) -> None:
+        """Have the page reconnect: this process stops."""
+        self.lagging = True
+        with suppress(asyncio.QueueFull):
+            self.queue.put_nowait(None)
 
     def offer(self, event: LiveEvent) -> None:
         """Queue the event, unless the page is too slow."""
@@ -62,7 +68,7 @@ class Subscriber:
             self.lagging = True
 
     async def next(self, timeout_s: float) -> LiveEvent | None:
-        """The next event after those of `recent`; None when none comes in time."""
+        """The next event after those of `recent`; None when none comes in time, or when the stream is to end."""
         try:
             async with asyncio.timeout(timeout_s):
                 return await self.queue.get()
@@ -87,6 +93,14 @@ class LiveHub:
         self._next: int | None = None
         self._stream_created: datetime | None = None
         self._reading = asyncio.Event()
+        self._ending = False
+
+    def end_streams(self) -> None:
+        """End every open page's stream, and every one that opens from now on; they reconnect elsewhere and replay."""
+        self._ending = True
+        for subscribers in self._subscribers.values():
+            for subscriber in subscribers:
+                subscriber.end()
 
     @property
     def open_streams(self) -> int:
@@ -105,6 +119,8 @@ class LiveHub:
         recent = [event for event in self._ring if event.training_id == training_id]
         subscriber = Subscriber(recent, self._next - 1 if self._next else None, self.queue_size)
         self._subscribers[training_id].add(subscriber)
+        if self._ending:
+            subscriber.end()
         try:
             yield subscriber
         finally:

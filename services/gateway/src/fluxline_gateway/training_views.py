@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 from uuid import UUID
 
 import asyncpg
-from pydantic import BaseModel, ConfigDict, Field, HttpUrl, ValidationInfo, field_validator
+from pydantic import BaseModel, ConfigDict, Field, HttpUrl, StrictBool, ValidationInfo, field_validator
 
 from fluxline.contracts import limits
 from fluxline.contracts.errors import ErrorCategory, Stage
@@ -20,7 +20,9 @@ from fluxline.contracts.job import (
     TrainingParameters,
     TriggerWord,
 )
+from fluxline_gateway.errors import number
 from fluxline_gateway.state import PIPELINE, TERMINAL, StageStatus, Status, TrainingState
+from fluxline_gateway.webhook_urls import public_https_url
 
 MAX_METADATA = 20
 MetadataText = Annotated[str, Field(max_length=500)]
@@ -30,7 +32,9 @@ class PublishIn(PublishOptions):
     """Whether and how to publish. FLUX.1-dev derivatives are non-commercial: publishing needs `accept_license`."""
 
     model_config = ConfigDict(extra="forbid")
-    accept_license: bool = Field(False, validate_default=True)
+    enabled: StrictBool = True
+    private: StrictBool = True
+    accept_license: StrictBool = Field(False, validate_default=True)
 
     @field_validator("accept_license")
     @classmethod
@@ -56,12 +60,24 @@ class TrainingIn(BaseModel):
     learning_rate: float = Field(limits.DEFAULT_LEARNING_RATE, ge=limits.LEARNING_RATE[0], le=limits.LEARNING_RATE[1])
     lora_rank: int = Field(limits.DEFAULT_LORA_RANK, ge=limits.LORA_RANK[0], le=limits.LORA_RANK[1])
     resolution: Resolution = limits.DEFAULT_RESOLUTION
-    autocaption: bool = True
+    autocaption: StrictBool = True
     publish: PublishIn = Field(default_factory=lambda: PublishIn(enabled=False))
     webhook_url: HttpUrl | None = Field(
         None, description="kept with the training and shown with it; this version sends nothing there yet"
     )
     metadata: dict[MetadataText, MetadataText] = Field(default_factory=dict, max_length=MAX_METADATA)
+
+    @field_validator("steps", "learning_rate", "lora_rank", mode="before")
+    @classmethod
+    def _is_a_number(cls, value: object) -> object:
+        return number(value)
+
+    @field_validator("webhook_url")
+    @classmethod
+    def _is_public(cls, value: HttpUrl | None) -> HttpUrl | None:
+        if value is not None:
+            public_https_url(str(value))
+        return value
 
     @field_validator("image_ids")
     @classmethod

@@ -22,7 +22,15 @@ from nats.js.api import (
 )
 from nats.js.errors import BadRequestError, NotFoundError
 
-from fluxline.contracts.catalog import CONSUMERS, OUTCOMES_BUCKET, OUTCOMES_KEEP_S, STREAMS, Consumer, Stream
+from fluxline.contracts.catalog import (
+    CONSUMERS,
+    EVENTS_STREAM,
+    OUTCOMES_BUCKET,
+    OUTCOMES_KEEP_S,
+    STREAMS,
+    Consumer,
+    Stream,
+)
 
 TIMEOUT_S = 10.0
 OUTCOMES_BYTES = 256 * 1024**2
@@ -56,7 +64,8 @@ async def _ensure_stream(jetstream: JetStreamContext, config: StreamConfig, *, o
         await jetstream.stream_info(config.name or "")
     except NotFoundError:
         try:
-            await jetstream.add_stream(config.evolve(first_seq=_first_sequence()))
+            first = _first_sequence() if config.name == EVENTS_STREAM.name else None
+            await jetstream.add_stream(config.evolve(first_seq=first))
             return
         except BadRequestError:  # somebody else made it in the meantime
             pass
@@ -65,7 +74,7 @@ async def _ensure_stream(jetstream: JetStreamContext, config: StreamConfig, *, o
 
 
 def _first_sequence() -> int:
-    """Microseconds since 1970: a stream that is made again goes on above every sequence of the lost one.
+    """Microseconds since 1970: a stream of events that is made again goes on above every sequence of the lost one.
 
     So "newer" stays "greater" for whoever remembers sequences. They stay below 2^53, which JSON readers need.
     """
