@@ -15,6 +15,7 @@ from typing import Any, Self
 import psutil
 
 from e2e.running import START_TIMEOUT_S, RunningStack
+from fluxline_cli.stack.providers import VARIABLES
 from processes import free_ports
 
 DRIVER = Path(__file__).with_name("driver.py")
@@ -51,7 +52,7 @@ class FaultStack(RunningStack):
                 command,
                 stdout=output,
                 stderr=subprocess.STDOUT,
-                env={**os.environ, **self._settings},
+                env=_without_providers() | self._settings,
                 start_new_session=True,
             )
         deadline = time.monotonic() + START_TIMEOUT_S
@@ -169,3 +170,8 @@ class FaultStack(RunningStack):
     def log(self, name: str) -> str:
         """What a program has printed since the stack started."""
         return (self.home / "logs" / f"{name}.log").read_text(errors="replace")
+
+
+def _without_providers() -> dict[str, str]:
+    """Our environment without anybody's keys: this suite breaks stand-ins only."""
+    return {name: value for name, value in os.environ.items() if name not in VARIABLES}

@@ -1,6 +1,5 @@
 """Storage that takes nothing, and objects that are gone: a retry, or a failure that says what is missing."""
 
-import asyncio
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,15 +12,15 @@ from .rows import fault
 from .scene import Scene
 
 SCRATCH = ".incoming"
-"""Where the storage folder takes files in; nothing can be stored while it is no folder (root ignores permissions)."""
+"""Where the storage folder takes files in."""
 
 
 @contextmanager
 def takes_nothing(storage: Path) -> Iterator[None]:
-    """The storage folder can be read, and every attempt to store something fails."""
+    """The folder can be read, and nobody, root included, may store anything: /sys allows no new files."""
     aside = storage.with_name("incoming-aside")
     (storage / SCRATCH).rename(aside)
-    (storage / SCRATCH).touch()
+    (storage / SCRATCH).symlink_to("/sys")
     try:
         yield
     finally:
@@ -32,23 +31,22 @@ def takes_nothing(storage: Path) -> Iterator[None]:
 @fault(
     "F100",
     component="storage",
-    fault="takes no new files; a training is asked for",
-    promise="the job ends with a named failure, or completes later; nothing is paid, no upload pretends to have worked",
+    fault="takes no new files (permission denied) while a training is asked for",
+    promise="no upload pretends to have worked; the job fails with the reason and a remedy; a retry completes it",
 )
 async def test_a_storage_that_takes_nothing_is_a_named_failure(scene: Scene, observe: Observe) -> None:
-    storage = scene.stack.home / "storage"
-    with takes_nothing(storage):
-        photo = scene.photos[0]
+    photo = scene.photos[0]
+    with takes_nothing(scene.stack.home / "storage"):
         upload = await scene.api.post("/v1/images", files=[("files", (photo.name, photo.read_bytes() + b"\0"))])
-        ids = await scene.submit()
-        await poll_until(lambda: "attempt.failed" in scene.stack.log("zipper"), timeout_s=20)
-        await asyncio.sleep(2)
-    training = await scene.until(ids[0])
-    assert upload.status_code >= 400 or not upload.json()["accepted"]
-    assert await scene.count("trainings") == (training["status"] == "completed")
-    error = training["error"] or {"category": ""}
-    assert training["status"] == "completed" or (error["message"] and error["hint"])
-    observe(f"upload refused with {upload.status_code}; job {training['status']} {error['category']}".strip())
+        [training_id] = await scene.submit()
+        await scene.until(training_id)
+    training = await scene.failed(training_id, "zip_creation", "authentication")
+    assert upload.status_code >= 400
+    assert upload.json()["hint"]
+    assert "STORAGE_DIR" in training["error"]["hint"]
+    assert (await scene.api.post(f"/v1/trainings/{training_id}/retry")).status_code == 202
+    seen = await scene.completed([training_id])
+    observe(f"upload {upload.status_code}, job failed (authentication); after a retry {seen}")
 
 
 @fault(
