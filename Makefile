@@ -51,6 +51,7 @@ unit: setup ## The tests, two at a time
 	@$(BIN)/pytest -q -n 2 --dist loadfile
 
 test-faults: setup ## Kill, stop, cut, delay and corrupt the real stack; writes the table of docs/reliability.md
+	@FLUXLINE_CROWD=2000 $(BIN)/pytest -q services/trainer/tests/test_interleavings.py
 	@$(BIN)/pytest -q tests/faults -n 2 --dist loadfile --no-loadscope-reorder --timeout 600 --write-table
 
 soak: setup ## 200 jobs while a random process is killed every second (JOBS=, SEED=)
