@@ -54,7 +54,7 @@ async def test_what_nats_acknowledged_is_there_after_every_kill(scene: Scene, ob
         await scene.stack.restart("nats", crash=True)
     stopping.set()
     await asyncio.gather(*lanes)
-    found = await _bodies(jetstream)
+    found = await _bodies(scene.stack.state["nats_url"], "LOAD")
     await jetstream.delete_stream("LOAD")
     await client.close()
     assert not set(acknowledged) - set(found)
@@ -62,14 +62,18 @@ async def test_what_nats_acknowledged_is_there_after_every_kill(scene: Scene, ob
     observe(f"{KILLS} kills, 0 lost, 0 twice")
 
 
-async def _bodies(jetstream: nats.js.JetStreamContext) -> list[str]:
-    state = (await jetstream.stream_info("LOAD")).state
-    subscription = await jetstream.pull_subscribe("load.event", stream="LOAD")
-    found: list[str] = []
-    while len(found) < state.messages:
-        found += [message.data.decode() for message in await subscription.fetch(500, timeout=10)]
-    await subscription.unsubscribe()
-    return found
+async def _bodies(url: str, stream: str) -> list[str]:
+    """The bodies of everything in the stream, over a connection that has seen no outage."""
+    client = await nats.connect(url)
+    try:
+        jetstream = client.jetstream(timeout=10)
+        state = (await jetstream.stream_info(stream)).state
+        found = []
+        for sequence in range(max(1, state.first_seq), state.last_seq + 1):
+            found.append(((await jetstream.get_msg(stream, sequence)).data or b"").decode())
+        return found
+    finally:
+        await client.close()
 
 
 @fault(
