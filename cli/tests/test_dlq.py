@@ -15,6 +15,7 @@ from fluxline.contracts.errors import ErrorCategory, FluxlineError
 from fluxline.runtime.bus import Bus
 from fluxline.runtime.envelope import Received, body_of, headers_of
 from fluxline.runtime.telemetry import make_tracer_provider
+from fluxline_cli.console import console
 from fluxline_cli.main import app
 from servers import NatsServer
 from streams import messages_of, requested
@@ -25,6 +26,12 @@ class WrongKey(FluxlineError):
 
     category: ClassVar[ErrorCategory] = ErrorCategory.AUTHENTICATION
     hint = "Set a key that works."
+
+
+@pytest.fixture(autouse=True)
+def _wide_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The console has taken its width when it was imported, by whichever test that was."""
+    monkeypatch.setattr(console, "width", 250)
 
 
 @pytest.fixture
@@ -45,7 +52,7 @@ async def buried(bus: Bus, durable: str, sequence: int, body: bytes | None = Non
 
 async def fluxline(nats_url: str | None, *arguments: str, home: Path | None = None) -> tuple[int, str, str]:
     """Exit status, standard output and standard error of the command."""
-    environment = {"COLUMNS": "250", "NATS_URL": nats_url, "FLUXLINE_HOME": str(home) if home else None}
+    environment = {"NATS_URL": nats_url, "FLUXLINE_HOME": str(home) if home else None}
     result = await asyncio.to_thread(CliRunner().invoke, app, ["dlq", *arguments], env=environment)
     return result.exit_code, result.stdout, result.stderr
 
