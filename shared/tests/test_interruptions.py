@@ -80,8 +80,8 @@ async def test_what_is_over_is_dropped_without_a_word(nats: NatsServer, jetstrea
     async def handle(event: Requested, _delivery: Delivery) -> None:
         handled.append(event)
 
-    async def is_over(_event: Event) -> bool:
-        return True
+    async def is_over(_event: Event) -> JobOver:
+        return JobOver()
 
     async with zipper(nats, handle, is_over) as bus:
         await bus.publish(requested())
@@ -102,6 +102,41 @@ async def test_a_job_that_ends_under_the_handler_is_done_and_fails_nothing(
         await poll_until(lambda: settled(jetstream, ZIPPER))
     assert [message.subject for message in await messages_of(jetstream)] == ["training.requested", "stage.started"]
     assert await messages_of(jetstream, "DLQ") == []
+
+
+async def test_a_stage_whose_last_word_was_lost_is_told_to_have_ended_well(
+    nats: NatsServer, jetstream: JetStreamContext
+) -> None:
+    hanging = asyncio.Event()
+
+    async def handle(_event: Requested, _delivery: Delivery) -> None:
+        hanging.set()
+        await asyncio.sleep(3600)
+
+    async def is_over(_event: Event) -> JobOver | None:
+        return JobOver(done=True) if hanging.is_set() else None
+
+    async with zipper(nats, handle) as bus:
+        await bus.publish(requested())
+        await hanging.wait()
+    async with zipper(nats, handle, is_over):
+        (succeeded,) = await poll_until(lambda: events_of(jetstream, StageSucceeded))
+        await poll_until(lambda: settled(jetstream, ZIPPER))
+    assert succeeded.attempt == 1
+    assert [started.attempt for started in await events_of(jetstream, StageStarted)] == [1]
+    assert await events_of(jetstream, StageRetried) == []
+
+
+async def test_a_handler_that_finds_its_work_done_ends_its_attempt_well(
+    nats: NatsServer, jetstream: JetStreamContext
+) -> None:
+    async def handle(_event: Requested, _delivery: Delivery) -> None:
+        raise JobOver(done=True)
+
+    async with zipper(nats, handle) as bus:
+        await bus.publish(requested())
+        await poll_until(lambda: events_of(jetstream, StageSucceeded))
+    assert await events_of(jetstream, TrainingFailed) == []
 
 
 async def test_an_attempt_that_was_cut_off_is_ended_by_the_next_one(

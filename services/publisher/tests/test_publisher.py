@@ -12,6 +12,7 @@ from safetensors import safe_open
 from fluxline.contracts.errors import ErrorCategory, FluxlineError, Stage
 from fluxline.contracts.events import TrainingSucceeded
 from fluxline.contracts.job import PublishOptions
+from fluxline.runtime.handlers import JobOver
 from fluxline.storage.local import LocalStorage
 from fluxline.weights import WeightsError
 from fluxline_publisher.errors import (
@@ -46,6 +47,9 @@ class Unrivalled:
         return self
 
     async def __aexit__(self, *_error: object) -> None:
+        return None
+
+    async def require_open(self) -> None:
         return None
 
     async def confirm(self) -> None:
@@ -316,3 +320,25 @@ async def test_a_hostile_name_is_published_under_a_harmless_one(hub: SandboxHub,
     model = await publisher(storage, hub.client()).publish(job, quiet)
     assert model.huggingface is not None
     assert model.huggingface.repo == f"{NAMESPACE}/b-robot-x-01234567"
+
+
+class Published(Unrivalled):
+    """The claim on a run that an attempt has announced whose end was lost."""
+
+    async def require_open(self) -> None:
+        raise JobOver(done=True)
+
+
+async def test_an_archive_that_is_gone_because_the_model_was_announced_ends_the_stage_well(
+    hub: SandboxHub, storage: LocalStorage
+) -> None:
+    job = await trained(storage)
+    await storage.delete(job.weights_key)
+
+    async def announce(_model: Model) -> None:
+        pytest.fail("it was announced before")
+
+    with pytest.raises(JobOver) as over:
+        await Publisher(storage, hub.client()).publish(job, Published(), quiet, announce)
+    assert over.value.done
+    assert hub.state()["repos"] == []

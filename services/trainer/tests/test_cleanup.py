@@ -38,7 +38,7 @@ async def test_a_published_training_keeps_its_model_at_the_provider_alone(bench:
     for job in (training_id, other):
         await bench.drive(bench.engine(), job)
     for _ in range(2):
-        await cleaner.published(training_id)
+        await cleaner.published(training_id, 0)
     assert (await stored(bench, training_id), len(await stored(bench, other))) == ([], 1)
     assert (await bench.row(training_id)).published
     assert await has_model(bench, training_id)

@@ -46,9 +46,9 @@ class Claims:
         """A claim of this attempt's own, not taken yet."""
         return RunClaim(self, job.training_id, job.run)
 
-    async def over(self, job: JobEvent) -> bool:
+    async def over(self, job: JobEvent) -> JobOver | None:
         """Whether the run is canceled, or was published and announced."""
-        return is_over(await self.registers.get(outcome_key(job.training_id, job.run)))
+        return _over(await self.registers.get(outcome_key(job.training_id, job.run)))
 
 
 class RunClaim:
@@ -69,8 +69,8 @@ class RunClaim:
         """Take the claim, also from an attempt that had it before; raises JobOver once the run is decided."""
         while True:
             standing = await self._registers.get(self._key)
-            if is_over(standing):
-                raise JobOver
+            if over := _over(standing):
+                raise over
             self._announcing = _is_announcing(standing)
             if await self._swap(self._mine, standing) == self._mine:
                 return self
@@ -91,12 +91,17 @@ class RunClaim:
         held, announcing = self._mine, publishing(_ANNOUNCING + self._token)
         deadline = monotonic() + self._claims.patience_s
         while (standing := await self._swap(announcing, held, OPEN, None)) != announcing:
-            if is_over(standing):
-                raise JobOver
+            if is_over(standing):  # by who took the claim over, and tells the end; or of a model announced before us
+                raise JobOver(done=self._announcing and standing == PUBLISHED)
             if monotonic() >= deadline:
                 raise PublishedElsewhere
             await asyncio.sleep(_POLL_S)
         self._announcing = True
+
+    async def require_open(self) -> None:
+        """Return unless the run is decided; raises JobOver."""
+        if over := _over(await self._registers.get(self._key)):
+            raise over
 
     async def published(self) -> None:
         """The stream has confirmed the announcement: nobody can cancel the run any more."""
@@ -114,6 +119,10 @@ class RunClaim:
     @property
     def _mine(self) -> str:
         return publishing(_ANNOUNCING + self._token if self._announcing else self._token)
+
+
+def _over(standing: str | None) -> JobOver | None:
+    return JobOver(done=standing == PUBLISHED) if is_over(standing) else None
 
 
 def _is_announcing(standing: str | None) -> bool:

@@ -13,7 +13,7 @@ from fluxline.contracts.events import (
 )
 from fluxline.contracts.ids import model_id_of
 from fluxline.contracts.job import JobEvent
-from fluxline.runtime.handlers import Delivery, Handlers, IsOver
+from fluxline.runtime.handlers import Delivery, Handlers, IsOver, JobOver
 from fluxline.runtime.policy import RetryPolicy
 from fluxline_publisher.claim import Claims
 from fluxline_publisher.errors import RetryIncomplete
@@ -61,10 +61,10 @@ def cleanup_handlers(remover: Remover, *, policy: RetryPolicy | None = None) -> 
 def _over(claims: Claims) -> IsOver:
     """A retry of another stage is nothing to work on; neither is a run that is canceled, or published and announced."""
 
-    async def over(event: Event) -> bool:
+    async def over(event: Event) -> JobOver | None:
         if isinstance(event, TrainingRetryRequested) and event.from_stage is not Stage.HUGGINGFACE_UPLOAD:
-            return True
-        return isinstance(event, JobEvent) and await claims.over(event)
+            return JobOver()
+        return await claims.over(event) if isinstance(event, JobEvent) else None
 
     return over
 

@@ -54,6 +54,10 @@ class Claim(Protocol):
         """Give it back, unless the model may have been announced."""
         ...
 
+    async def require_open(self) -> None:
+        """Return unless the run is decided."""
+        ...
+
     async def confirm(self) -> None:
         """Return while it is still ours; from then on it is not given back."""
         ...
@@ -80,7 +84,7 @@ class Publisher:
         repo_id = await self._repo_id(job)
         with TemporaryDirectory(prefix="publisher-") as name:
             folder = Path(name)
-            await self._download(job, folder / "trained_model.tar")
+            await self._download(job, claim, folder / "trained_model.tar")
             trained = await asyncio.to_thread(unpack, folder / "trained_model.tar", folder / "files")
             async with claim:
                 await report(0, trained.size_bytes)
@@ -112,12 +116,16 @@ class Publisher:
             raise LicenseNotAccepted
         return await self.hub.repo_id(repo_name(job))
 
-    async def _download(self, job: TrainingSucceeded, target: Path) -> None:
-        """The trainer's archive as announced; a wrong hash gets a second download."""
+    async def _download(self, job: TrainingSucceeded, claim: Claim, target: Path) -> None:
+        """The trainer's archive as announced; a wrong hash gets a second download.
+
+        It is removed once the model is announced, which an attempt may have done whose end was lost.
+        """
         for _ in range(_DOWNLOADS):
             try:
                 await self.storage.get(job.weights_key, target)
             except ObjectMissing as error:
+                await claim.require_open()
                 raise WeightsGone(key=job.weights_key) from error
             if await asyncio.to_thread(_sha256, target) == job.sha256:
                 return

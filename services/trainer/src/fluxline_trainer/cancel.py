@@ -12,7 +12,7 @@ from typing import Protocol
 from uuid import UUID
 
 from fluxline.contracts.events import TrainingCancelRequested
-from fluxline.contracts.outcomes import CANCELED, is_publishing, is_undecided, outcome_key
+from fluxline.contracts.outcomes import CANCELED, PUBLISHED, is_publishing, is_undecided, outcome_key
 from fluxline.postgres.pool import database_error
 from fluxline.runtime.errors import BrokerUnavailable
 from fluxline.runtime.logs import get_logger
@@ -46,6 +46,11 @@ class Canceler:
         """Take a request on; it is decided soon, or as soon as nobody is publishing."""
         await self._intake.note_cancel(event, trace)
         self._news.set()
+
+    async def concede(self, training_id: UUID, run: int) -> None:
+        """The run is published, as everybody was told: nobody can cancel it any more."""
+        key = outcome_key(training_id, run)
+        await self._register.swap(key, PUBLISHED, lambda now: is_publishing(now) or is_undecided(now))
 
     async def run(self) -> None:
         """For ever: decide what can be decided; outages are waited out."""

@@ -26,8 +26,12 @@ class Cleaner:
         self._provider = provider
         self._storage = storage
 
-    async def published(self, training_id: UUID) -> None:
-        """The publisher has its own copy of the weights; the provider's model stays, to generate with."""
+    async def published(self, training_id: UUID, run: int) -> None:
+        """The publisher has its own copy of the weights; the provider's model stays, to generate with.
+
+        The register says so before they go: an attempt to publish whose end was lost comes back, and looks there.
+        """
+        await self._canceler.concede(training_id, run)
         await self._delete_weights(training_id)
         await self._intake.mark_published(training_id)
 

@@ -72,7 +72,7 @@ def make_cleanup_handlers(cleaner: Cleaner) -> Handlers:
     @handlers.on(ModelPublished)
     async def on_model_published(event: ModelPublished, delivery: Delivery) -> None:
         """The provider's archive of weights has served its purpose."""
-        await cleaner.published(event.training_id)
+        await cleaner.published(event.training_id, event.run)
 
     @handlers.on(TrainingCanceled)
     async def on_training_canceled(event: TrainingCanceled, delivery: Delivery) -> None:

@@ -13,7 +13,7 @@ from fluxline.contracts.events import (
     ZipProgressed,
 )
 from fluxline.contracts.job import JobEvent
-from fluxline.contracts.outcomes import is_over, outcome_key
+from fluxline.contracts.outcomes import PUBLISHED, is_over, outcome_key
 from fluxline.runtime.handlers import Delivery, Handlers, IsOver, JobOver
 from fluxline.runtime.policy import RetryPolicy
 from fluxline.runtime.register import Registers
@@ -82,10 +82,13 @@ def cleanup_handlers(archiver: Archiver, *, policy: RetryPolicy | None = None) -
 def _over(registers: Registers) -> IsOver:
     """A retry of another stage is nothing to work on; neither is a run that is canceled or published."""
 
-    async def over(event: Event) -> bool:
+    async def over(event: Event) -> JobOver | None:
         if isinstance(event, TrainingRetryRequested) and event.from_stage is not Stage.ZIP_CREATION:
-            return True
-        return isinstance(event, JobEvent) and not await _wanted(registers, event)()
+            return JobOver()
+        if not isinstance(event, JobEvent):
+            return None
+        standing = await registers.get(outcome_key(event.training_id, event.run))
+        return JobOver(done=standing == PUBLISHED) if is_over(standing) else None
 
     return over
 

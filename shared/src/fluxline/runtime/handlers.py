@@ -44,13 +44,21 @@ Handler = Callable[[E, Delivery], Awaitable[Result]]
 
 
 class JobOver(Exception):
-    """Raised by a handler that finds its job over (canceled, say): the message is done, and nothing is said."""
+    """The job of a message is over: the message is settled, and nothing fails.
+
+    `done` says that the stage had done its work, in an attempt whose end was lost: then it ends well. Otherwise (the
+    job is canceled, say) nothing is told.
+    """
+
+    def __init__(self, *, done: bool = False) -> None:
+        super().__init__()
+        self.done = done
 
 
 OnGiveUp = Callable[[StageAttempt, FluxlineError], Event | None]
 """Makes the event that ends the job from the last attempt and its error."""
-IsOver = Callable[[Event], Awaitable[bool]]
-"""Whether the event needs no work any more, because its job was canceled, say: asked before each attempt."""
+IsOver = Callable[[Event], Awaitable[JobOver | None]]
+"""Why the event needs no work any more, if it needs none: asked before each attempt."""
 
 
 def training_failed(attempt: StageAttempt, error: FluxlineError) -> Event | None:

@@ -78,8 +78,8 @@ class Subscription:
             log.error("message.buried", durable=self.consumer.durable, subject=received.subject)
             return None
         with bound_contextvars(training_id=str(event.training_id), subject=event.subject, attempt=received.attempt):
-            if self.handlers.is_over and await self.handlers.is_over(event):
-                log.info("message.over")
+            if self.handlers.is_over and (over := await self.handlers.is_over(event)):
+                await self._drop(route.stage, event, received, over)
                 return None
             return await self._attempt(route, event, received)
 
@@ -88,8 +88,10 @@ class Subscription:
         try:
             result = await self._run_through_outages(route, event, received)
             await self._publish_all(result)
-        except JobOver:
-            log.info("attempt.over")
+        except JobOver as over:
+            log.info("attempt.over", done=over.done)
+            if attempt and over.done:
+                await self.bus.publish(attempt.succeeded())
             return None
         except Exception as error:
             log.warning("attempt.failed", exc_info=not isinstance(error, FluxlineError), error=str(error))
@@ -98,6 +100,13 @@ class Subscription:
             await self.bus.publish(attempt.succeeded())
             self._observe(attempt, "succeeded")
         return None
+
+    async def _drop(self, stage: Stage | None, event: Event, received: Received, over: JobOver) -> None:
+        """No attempt; where the work was done, the attempt before was the one that did it."""
+        log.info("message.over", done=over.done)
+        if stage and over.done and received.attempt > 1:
+            before = StageAttempt(stage, self.bus.service, event, received.attempt - 1, replay=received.replay)
+            await self.bus.publish(before.succeeded())
 
     async def _begin(self, stage: Stage, event: Event, received: Received) -> StageAttempt:
         """Say that the attempt begins, and that the one before has ended, if that has not been said."""
