@@ -145,7 +145,8 @@ class Scene:
         """
         trainings = await self.ended(ids, timeout_s=timeout_s)
         seconds = time.monotonic() - self.began
-        assert [(each["status"], each["error"]) for each in trainings] == [("completed", None)] * len(ids)
+        wrong = [each for each in trainings if (each["status"], each["error"]) != ("completed", None)]
+        assert not wrong, [(each["id"], each["status"], each["error"]) for each in wrong]
         await self.calm()
         bills, commits = await self.count("trainings"), await self.count("commits")
         assert bills == (len(ids) if paid is None else paid), f"{bills} trainings were paid for {len(ids)} jobs"
@@ -169,7 +170,8 @@ class Scene:
     async def _check_events(self, ids: Sequence[str]) -> None:
         rows = await self.query(_EVENTS, [uuid.UUID(each) for each in ids])
         per_subject = Counter(row["subject"] for row in rows)
-        assert {subject: per_subject[subject] for subject in MILESTONES} == dict.fromkeys(MILESTONES, len(ids))
+        milestones = {subject: per_subject[subject] for subject in MILESTONES}
+        assert milestones == dict.fromkeys(MILESTONES, len(ids)), milestones
         twice = [event for event, times in Counter(row["event_id"] for row in rows).items() if times > 1]
         assert not twice, f"on the stream more than once: {twice}"
 
