@@ -34,8 +34,9 @@ async def fetch(http: httpx.AsyncClient, url: str, max_bytes: int, into: IO[byte
             return
         except httpx.HTTPStatusError as error:
             raise DatasetError(f"HTTP Error {error.response.status_code}: {error.response.reason_phrase}") from error
-        except (httpx.HTTPError, httpx.InvalidURL) as error:
-            if wait_s is None or not isinstance(error, httpx.TransportError):
+        except (httpx.HTTPError, httpx.InvalidURL, AttributeError) as error:
+            # anyio: AttributeError is what a server that dies between connecting and asking may surface as
+            if wait_s is None or not isinstance(error, httpx.TransportError | AttributeError):
                 raise DatasetError(f"<urlopen error {error or type(error).__name__}>") from error
             await asyncio.sleep(wait_s)
 
