@@ -16,11 +16,11 @@ from pydantic import BaseModel, Field, ValidationError
 from fluxline.contracts.catalog import CONSUMERS, EVENTS_STREAM
 from fluxline.contracts.errors import ErrorCategory, FluxlineError, Stage
 from fluxline.contracts.event import Event
-from fluxline.contracts.events import GenerationFailed, GenerationRequested, TrainingRetryRequested
+from fluxline.contracts.events import TrainingRetryRequested
 from fluxline.runtime.bus import Bus
 from fluxline.runtime.envelope import Received, read_event
 from fluxline.runtime.errors import BrokerUnavailable, Unreadable
-from fluxline.runtime.handlers import training_failed
+from fluxline.runtime.handlers import generation_failed, training_failed
 from fluxline.runtime.logs import get_logger
 from fluxline.runtime.stages import StageAttempt
 from fluxline.runtime.telemetry import continued_trace
@@ -132,20 +132,3 @@ def _ends(durable: str, message: Received, error: FluxlineError) -> list[Event]:
     attempt = StageAttempt(stage, durable, event, message.attempt, replay=message.replay)
     end = generation_failed(attempt, error) if stage is Stage.IMAGE_GENERATION else training_failed(attempt, error)
     return [attempt.failed(error), *filter(None, (end,))]
-
-
-def generation_failed(attempt: StageAttempt, error: FluxlineError) -> Event | None:
-    """The end of a generation, with the id that the generator would give it."""
-    cause = attempt.cause
-    if not isinstance(cause, GenerationRequested):
-        return None
-    return GenerationFailed.caused_by(
-        cause,
-        discriminator="" if attempt.replay is None else f"r{attempt.replay}",
-        generation_id=cause.generation_id,
-        category=error.category,
-        retryable=error.category.retryable,
-        message=error.message,
-        hint=error.hint,
-        attempts=attempt.attempt,
-    )

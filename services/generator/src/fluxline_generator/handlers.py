@@ -1,18 +1,15 @@
 """Events in, events out: a request for images becomes images, or a reason why not; a deleted model's images go."""
 
 from fluxline.contracts.catalog import GENERATOR, GENERATOR_CLEANUP
-from fluxline.contracts.errors import FluxlineError, Stage
-from fluxline.contracts.event import Event
+from fluxline.contracts.errors import Stage
 from fluxline.contracts.events import (
-    GenerationFailed,
     GenerationRequested,
     GenerationSucceeded,
     TrainingDeleteRequested,
 )
 from fluxline.postgres.pool import database_error
-from fluxline.runtime.handlers import Delivery, Handlers
+from fluxline.runtime.handlers import Delivery, Handlers, generation_failed
 from fluxline.runtime.policy import RetryPolicy
-from fluxline.runtime.stages import StageAttempt
 from fluxline_generator.generator import Generator
 from fluxline_generator.stored_images import StoredImages
 
@@ -50,20 +47,3 @@ def cleanup_handlers(images: StoredImages, *, policy: RetryPolicy | None = None)
             await images.remove(generation_id)
 
     return handlers
-
-
-def generation_failed(attempt: StageAttempt, error: FluxlineError) -> Event | None:
-    """The end of a generation without images."""
-    cause = attempt.cause
-    if not isinstance(cause, GenerationRequested):
-        return None
-    return GenerationFailed.caused_by(
-        cause,
-        discriminator="" if attempt.replay is None else f"r{attempt.replay}",
-        generation_id=cause.generation_id,
-        category=error.category,
-        retryable=error.category.retryable,
-        message=error.message,
-        hint=error.hint,
-        attempts=attempt.attempt,
-    )

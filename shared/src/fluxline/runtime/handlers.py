@@ -11,7 +11,7 @@ from typing import TypeVar
 from fluxline.contracts.catalog import Consumer
 from fluxline.contracts.errors import FluxlineError, Stage
 from fluxline.contracts.event import Event
-from fluxline.contracts.events import TrainingFailed
+from fluxline.contracts.events import GenerationFailed, GenerationRequested, TrainingFailed
 from fluxline.runtime.envelope import Received
 from fluxline.runtime.errors import Translator
 from fluxline.runtime.policy import RetryPolicy
@@ -77,6 +77,23 @@ def training_failed(attempt: StageAttempt, error: FluxlineError) -> Event | None
         attempts=attempt.attempt,
         run=getattr(cause, "run", 0),
         resume_from=error.resume_from,
+    )
+
+
+def generation_failed(attempt: StageAttempt, error: FluxlineError) -> Event | None:
+    """The end of a generation without images; None where the attempt's cause asked for none."""
+    cause = attempt.cause
+    if not isinstance(cause, GenerationRequested):
+        return None
+    return GenerationFailed.caused_by(
+        cause,
+        discriminator="" if attempt.replay is None else f"r{attempt.replay}",
+        generation_id=cause.generation_id,
+        category=error.category,
+        retryable=error.category.retryable,
+        message=error.message,
+        hint=error.hint,
+        attempts=attempt.attempt,
     )
 
 
