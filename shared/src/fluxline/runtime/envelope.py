@@ -77,7 +77,8 @@ def read_event(subject: str, body: bytes) -> Event:
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False)[0]
         where = ".".join(str(part) for part in first["loc"])
-        raise Unreadable(f"The body of {subject} does not fit: {where}: {first['msg']}"[:500]) from error
+        what = f"{where}: {first['msg']}" if where else first["msg"]
+        raise Unreadable(f"The body of {subject} does not fit: {what}"[:500]) from error
 
 
 def current_trace() -> dict[str, str]:
