@@ -57,7 +57,9 @@ test-faults: setup ## Kill, stop, cut, delay and corrupt the real stack; writes 
 soak: setup ## 200 jobs while a random process is killed every second (JOBS=, SEED=)
 	@$(BIN)/python tests/faults/soak.py $(if $(JOBS),--jobs $(JOBS)) $(if $(SEED),--seed $(SEED))
 
-test-fuzz: setup ## 10,000 images, 2,000 archives of weights and the whole API, all hostile (FUZZ_SEED=)
+test-fuzz: setup ## Properties over 5,000 histories, 10,000 images, 2,000 archives of weights and the whole API, all hostile (FUZZ_SEED=)
+	@$(BIN)/pytest -q --hypothesis-profile search shared/tests/test_policy.py services/gateway/tests/test_state.py \
+		services/gateway/tests/test_state_properties.py services/gateway/tests/test_webhook_urls.py --timeout 900
 	@FUZZ_IMAGES=10000 FUZZ_TARS=2000 FUZZ_API=60 $(BIN)/pytest -q -s tests/fuzz
 
 format: setup ## Format and mend what can be mended

@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Iterator
 
 import nats as nats_py
 import pytest
+from hypothesis import settings
 from nats.js import JetStreamContext
 
 from fluxline.runtime.provision import provision
@@ -15,6 +16,10 @@ from servers import (
     postgres_server,
     seaweedfs_server,
 )
+
+settings.register_profile("same", derandomize=True)
+settings.register_profile("search", max_examples=5000, deadline=None)
+settings.load_profile("same")  # a change passes or fails by itself; `make test-fuzz` is who looks for new examples
 
 
 @pytest.fixture(scope="session")

@@ -44,6 +44,13 @@ def test_each_step_of_a_long_story_has_its_status() -> None:
     ]
 
 
+def test_an_older_run_that_gives_up_late_does_not_end_a_replayed_one() -> None:
+    job = Pipeline(UUID(int=7))
+    for step in (job.start, job.fail, job.retry, job.start, job.fail, job.replay_letter, job.succeed, job.fail_late):
+        step()
+    assert fold(job.stream).status == job.status == "training"
+
+
 @given(st.data())
 def test_the_long_story_in_any_order_is_the_same(data: st.DataObject) -> None:
     job, _ = long_story()

@@ -102,10 +102,10 @@ class TrainingState(Facts):
     trained: Trained | None = None
     published: Published | None = None
     failure: Failure | None = None
-    failed_sequence: int = 0
-    """Of the newest failure, of whichever run."""
     resumed_sequence: int = 0
     """Of the newest start of a stage by a replayed dead letter."""
+    given_up_sequence: int = 0
+    """Of the newest failure of such a replay, of whichever run."""
     retry: Retry | None = None
     cancel_run: int = NEVER
     """The newest run that the owner wants stopped."""
@@ -129,9 +129,10 @@ class TrainingState(Facts):
     @property
     def error(self) -> Failure | None:
         """The failure that stands: it is of the newest run, and nobody has replayed the dead letter since."""
-        if self.failure is None or self.failure.run < self.run or self.resumed_sequence > self.failed_sequence:
+        if self.failure is None or self.failure.run < self.run:
             return None
-        return self.failure
+        is_resumed = self.resumed_sequence > max(self.failure.sequence, self.given_up_sequence)
+        return None if is_resumed else self.failure
 
     @property
     def status(self) -> Status:

@@ -119,6 +119,8 @@ class TrainingFailed(TrainingEvent):
     run: int = Field(0, ge=0)
     resume_from: Stage | None = None
     """Where a retry has to begin, if earlier than at `stage` (the archive is gone, say)."""
+    replay: int | None = None
+    """The dead letter (its sequence in the DLQ) whose replay failed, if it was one."""
 
 
 class TrainingCancelRequested(TrainingEvent):

@@ -69,6 +69,7 @@ def training_failed(attempt: StageAttempt, error: FluxlineError) -> Event | None
     return TrainingFailed.caused_by(
         cause,
         discriminator=stage if attempt.replay is None else f"{stage}/r{attempt.replay}",
+        replay=attempt.replay,
         stage=stage,
         category=error.category,
         retryable=error.category.retryable,
