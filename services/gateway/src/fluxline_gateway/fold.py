@@ -76,9 +76,8 @@ def _changes(state: TrainingState, event: Event, sequence: int) -> dict[str, obj
         case e.ModelPublished() if state.published is None or sequence > state.published.sequence:
             return {"published": _published(event, sequence)}
         case e.TrainingFailed():
-            told = filter(None, (state.failure, _failure(event, sequence)))
+            newest = max(filter(None, (state.failure, _failure(event, sequence))), key=lambda f: (f.run, f.sequence))
             given_up = max(state.given_up_sequence, sequence if event.replay is not None else 0)
-            newest = max(told, key=lambda failure: (failure.run, failure.sequence))
             return {"failure": newest, "given_up_sequence": given_up}
         case e.TrainingCanceled():
             told = [Canceled(run=event.run, at=event.occurred_at), *([state.canceled] if state.canceled else [])]
