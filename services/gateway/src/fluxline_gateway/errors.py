@@ -88,6 +88,11 @@ def render(error: ApiError, instance: str) -> Response:
     )
 
 
+def problems(**statuses: str) -> dict[int | str, dict[str, str]]:
+    """The error answers of a call for its route's `responses`: `problems(_404="There is no such image")`."""
+    return {int(status.removeprefix("_")): {"description": text} for status, text in statuses.items()}
+
+
 def number(value: object) -> object:
     """A field's number as it came; pydantic would take `true` for 1 and "7" for 7, which the document forbids."""
     if type(value) in (bool, str):

@@ -7,13 +7,12 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from fastapi import APIRouter, Request
-from pydantic import BaseModel
 
-from fluxline.images import ImageRejected, inspect
 from fluxline_gateway.deps import Deps, Gateway, Owner
 from fluxline_gateway.image_store import Image, ImageStore
-from fluxline_gateway.images import ImageView, Store
-from fluxline_gateway.uploads import FIELD, MAX_UPLOAD_FILES, IncomingFile, UploadSlots, receive_files
+from fluxline_gateway.image_verdicts import RejectedFile, UploadVerdicts, judge, verdicts_of
+from fluxline_gateway.images import Store
+from fluxline_gateway.uploads import FIELD, MAX_UPLOAD_FILES, UploadSlots, receive_files
 
 router = APIRouter(prefix="/v1/images", tags=["images"])
 _slots = UploadSlots()  # of this process, whose disk it is
@@ -24,30 +23,12 @@ _UPLOAD_BODY: dict[str, Any] = {
 }
 
 
-class RejectedFile(BaseModel):
-    """A file that is no photo to train on: `code` for programs, `reason` for people."""
-
-    filename: str
-    code: str
-    reason: str
-
-
-class UploadVerdicts(BaseModel):
-    """What became of each file, in the order in which they were sent."""
-
-    accepted: list[ImageView]
-    rejected: list[RejectedFile]
-
-
 @router.post("", status_code=201, operation_id="upload_images", openapi_extra=_UPLOAD_BODY)
 async def upload_images(request: Request, gateway: Deps, store: Store, owner: Owner) -> UploadVerdicts:
     """Upload photos in the multipart field `files`; the same bytes again give the same id."""
     with _slots.taken(owner.owner), TemporaryDirectory(prefix="fluxline-upload-") as folder:
         verdicts = await _verdicts(request, gateway, store, owner.owner, Path(folder))
-    return UploadVerdicts(
-        accepted=[ImageView.model_validate(verdict) for verdict in verdicts if isinstance(verdict, Image)],
-        rejected=[verdict for verdict in verdicts if isinstance(verdict, RejectedFile)],
-    )
+    return verdicts_of(verdicts)
 
 
 async def _verdicts(
@@ -58,20 +39,9 @@ async def _verdicts(
     try:
         async with aclosing(receive_files(request, folder)) as files:
             async for file in files:
-                judging.append(asyncio.create_task(_judge(gateway, store, owner, file)))
+                judging.append(asyncio.create_task(judge(gateway, store, owner, file.filename, file.path)))
         return await asyncio.gather(*judging)
     finally:
         for task in judging:
             task.cancel()
         await asyncio.gather(*judging, return_exceptions=True)  # before their folder is removed
-
-
-async def _judge(gateway: Gateway, store: ImageStore, owner: str, file: IncomingFile) -> Image | RejectedFile:
-    try:
-        async with gateway.inspections:
-            facts = await asyncio.to_thread(inspect, file.path)
-    except ImageRejected as error:
-        return RejectedFile(filename=file.filename, code=error.code, reason=error.reason)
-    image = await store.keep(owner, file.filename, file.path, facts)
-    await asyncio.to_thread(file.path.unlink)
-    return image

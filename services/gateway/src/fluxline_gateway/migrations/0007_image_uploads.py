@@ -1,0 +1,34 @@
+"""Uploads that go straight to the storage: what was announced, and what became of it."""
+
+from alembic import op
+
+revision = "0007"
+down_revision = "0006"
+
+UPLOADS = """
+CREATE TABLE image_uploads (
+    id uuid PRIMARY KEY,
+    owner text NOT NULL,
+    created_at timestamptz NOT NULL DEFAULT now(),
+    expires_at timestamptz NOT NULL
+)
+"""
+FILES = """
+CREATE TABLE image_upload_files (
+    upload_id uuid NOT NULL REFERENCES image_uploads (id) ON DELETE CASCADE,
+    number integer NOT NULL,
+    filename text NOT NULL,
+    size_bytes bigint NOT NULL,
+    sha256 text,
+    storage_key text NOT NULL,
+    verdict json,
+    PRIMARY KEY (upload_id, number)
+)
+"""
+EXPIRY = "CREATE INDEX image_uploads_by_expiry ON image_uploads (expires_at)"
+
+
+def upgrade() -> None:
+    """Create the tables."""
+    for statement in (UPLOADS, FILES, EXPIRY):
+        op.execute(statement)
