@@ -1,12 +1,14 @@
 """Fixtures of every member's tests: real servers, one of each per process, started on first use."""
 
-from collections.abc import AsyncIterator, Iterator
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterator
 
 import nats as nats_py
 import pytest
 from hypothesis import settings
 from nats.js import JetStreamContext
 
+from fluxline.postgres.migrate import migrate
 from fluxline.runtime.provision import provision
 from servers import (
     NatsServer,
@@ -37,11 +39,36 @@ def postgres() -> Iterator[PostgresServer]:
 
 
 @pytest.fixture
-def database_url(postgres: PostgresServer) -> Iterator[str]:
+def empty_database_url(postgres: PostgresServer) -> Iterator[str]:
     """The superuser's URL of a fresh, empty database that is gone after the test."""
     url = postgres.create_database()
     yield url
     postgres.drop_database(url)
+
+
+@pytest.fixture
+def database_url(empty_database_url: str) -> str:
+    """The database of a test; a service's tests have it with the service's schema."""
+    return empty_database_url
+
+
+@pytest.fixture(scope="session")
+def migrated(postgres: PostgresServer) -> Iterator[Callable[[str], Iterator[str]]]:
+    """Makes the fixture of a database with a package's schema: `yield from migrated("fluxline_gateway")`."""
+    templates: dict[str, str] = {}
+
+    def database_of(package: str) -> Iterator[str]:
+        if package not in templates:
+            template = postgres.create_database()
+            asyncio.run(migrate(template, package))
+            templates[package] = template
+        url = postgres.create_database(templates[package])
+        yield url
+        postgres.drop_database(url)
+
+    yield database_of
+    for template in templates.values():
+        postgres.drop_database(template)
 
 
 @pytest.fixture(scope="session")

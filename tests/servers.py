@@ -64,16 +64,16 @@ class PostgresServer(Process):
         command += [part for name, value in options.items() for part in ("-c", f"{name}={value}")]
         super().__init__(command, home / "log", self._is_ready, user=user)
 
-    def create_database(self) -> str:
-        """The URL of a fresh, empty database."""
+    def create_database(self, template: str | None = None) -> str:
+        """The URL of a fresh database: empty, or a copy of the one at the URL `template`, which nobody may be using."""
         name = f"test_{uuid.uuid4().hex}"
-        self._execute(f"CREATE DATABASE {name}")
+        source = f" TEMPLATE {_name(template)} STRATEGY file_copy" if template else ""
+        self._execute(f"CREATE DATABASE {name}{source}")
         return self.url.removesuffix("postgres") + name
 
     def drop_database(self, url: str) -> None:
         """Remove a database of `create_database`, ending the connections it still has."""
-        name = urlsplit(url).path.removeprefix("/")
-        self._execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+        self._execute(f"DROP DATABASE IF EXISTS {_name(url)} WITH (FORCE)")
 
     def _execute(self, statement: str) -> None:
         command = [
@@ -161,6 +161,10 @@ def seaweedfs_server() -> Iterator[SeaweedServer]:
     with temporary_home("seaweedfs") as home, SeaweedServer(home) as server:
         server.create_bucket(server.bucket)
         yield server
+
+
+def _name(database_url: str) -> str:
+    return urlsplit(database_url).path.removeprefix("/")
 
 
 def _postgres_programs() -> Path:

@@ -1,6 +1,6 @@
 """The gateway on a real PostgreSQL and a local folder, called in-process; NATS only where a test asks for it."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 
@@ -8,7 +8,6 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
-from fluxline.postgres.migrate import migrate
 from fluxline.postgres.pool import Database
 from fluxline.runtime.bus import Bus
 from fluxline.runtime.telemetry import make_tracer_provider
@@ -26,6 +25,12 @@ ClientOf = Callable[[str], AbstractAsyncContextManager[httpx.AsyncClient]]
 
 
 @pytest.fixture
+def database_url(migrated: Callable[[str], Iterator[str]]) -> Iterator[str]:
+    """The URL of a database with the gateway's schema."""
+    yield from migrated("fluxline_gateway")
+
+
+@pytest.fixture
 def settings(database_url: str) -> GatewaySettings:
     return GatewaySettings(
         nats_url="nats://127.0.0.1:1",
@@ -38,7 +43,6 @@ def settings(database_url: str) -> GatewaySettings:
 @pytest.fixture
 async def database(database_url: str) -> AsyncIterator[Database]:
     """The gateway's migrated schema."""
-    await migrate(database_url, "fluxline_gateway")
     database = Database(database_url, SCHEMA)
     await database.open()
     yield database

@@ -12,7 +12,6 @@ import httpx
 import uvicorn
 from httpx_sse import aconnect_sse
 
-from fluxline.postgres.migrate import migrate
 from fluxline.runtime.service import Service
 from fluxline.storage.local import LocalStorage
 from fluxline_gateway import keys
@@ -46,7 +45,6 @@ class Message(NamedTuple):
 async def served_gateway(nats_url: str, database_url: str, folder: Path, **settings: Any) -> AsyncIterator[Served]:
     """A gateway that has joined NATS; stopped at the end as on SIGTERM."""
     [port] = free_ports(1)
-    await migrate(database_url, "fluxline_gateway")
     storage = LocalStorage(folder / "storage", f"http://127.0.0.1:{port}", b"s" * 32)
     facts = {"nats_url": nats_url, "database_url": database_url, "collector_token": TOKEN, "_env_file": None}
     service, app = build(GatewaySettings(**facts | settings), storage)

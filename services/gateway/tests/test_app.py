@@ -79,9 +79,9 @@ async def new_key(database_url: str) -> str:
 
 
 async def test_a_gateway_waits_for_its_schema_serves_recovers_and_ends(
-    nats: NatsServer, jetstream: JetStreamContext, database_url: str, tmp_path: Path
+    nats: NatsServer, jetstream: JetStreamContext, empty_database_url: str, tmp_path: Path
 ) -> None:
-    with running_gateway(nats, database_url, tmp_path) as (process, url):
+    with running_gateway(nats, empty_database_url, tmp_path) as (process, url):
         async with httpx.AsyncClient(base_url=url, trust_env=False) as client:
 
             async def ready() -> bool:
@@ -93,11 +93,11 @@ async def test_a_gateway_waits_for_its_schema_serves_recovers_and_ends(
             assert early.headers["content-type"] == PROBLEM_JSON
             assert early.headers["retry-after"]
             assert await status_of(client, "/readyz") == 503
-            await migrate(database_url, "fluxline_gateway")
+            await migrate(empty_database_url, "fluxline_gateway")
             await poll_until(ready, START_TIMEOUT_S)
-            client.headers["Authorization"] = f"Bearer {await new_key(database_url)}"
+            client.headers["Authorization"] = f"Bearer {await new_key(empty_database_url)}"
             assert (await client.get("/v1/me")).json()["owner"] == "ada"
-            await end_connections(database_url)
+            await end_connections(empty_database_url)
             await poll_until(ready, START_TIMEOUT_S)
             assert await status_of(client, "/v1/images") == 200
             assert "fluxline_stage_duration_seconds" in (await client.get("/metrics")).text
@@ -117,7 +117,6 @@ def test_a_gateway_without_configuration_names_what_is_missing() -> None:
 async def test_open_event_streams_do_not_hold_up_the_end_and_clients_are_not_told_of_one(
     nats: NatsServer, jetstream: JetStreamContext, database_url: str, tmp_path: Path
 ) -> None:
-    await migrate(database_url, "fluxline_gateway")
     with running_gateway(nats, database_url, tmp_path) as (process, url):
         async with httpx.AsyncClient(base_url=url, timeout=20) as client:
             await poll_until(lambda: _answers(client, "/readyz"), START_TIMEOUT_S)

@@ -3,7 +3,7 @@
 import io
 import threading
 import zipfile
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -16,7 +16,6 @@ import pytest
 from PIL import Image
 
 from fluxline.contracts.events import GenerationRequested
-from fluxline.postgres.migrate import migrate
 from fluxline.postgres.pool import Database
 from fluxline.storage.local import LocalStorage
 from fluxline_generator.generator import Generator, Pace
@@ -61,6 +60,12 @@ class SandboxReplicate:
 
 
 @pytest.fixture
+def database_url(migrated: Callable[[str], Iterator[str]]) -> Iterator[str]:
+    """The URL of a database with the generator's schema."""
+    yield from migrated("fluxline_generator")
+
+
+@pytest.fixture
 async def replicate(tmp_path: Path) -> AsyncIterator[SandboxReplicate]:
     settings = Settings(port=0, home=tmp_path / "sandbox", training_seconds=0.05)
     with running(settings) as url:
@@ -79,7 +84,6 @@ def storage(tmp_path: Path) -> LocalStorage:
 
 @pytest.fixture
 async def store(database_url: str) -> AsyncIterator[GenerationStore]:
-    await migrate(database_url, "fluxline_generator")
     database = Database(database_url, "generator")
     await database.open()
     yield GenerationStore(database)

@@ -3,7 +3,7 @@
 import io
 import threading
 import zipfile
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from time import time
@@ -13,7 +13,6 @@ from urllib.parse import parse_qsl, urlsplit
 import pytest
 from PIL import Image
 
-from fluxline.postgres.migrate import migrate
 from fluxline.postgres.pool import Database
 from fluxline.storage import StorageError
 from fluxline.storage.local import LocalStorage
@@ -62,6 +61,12 @@ class Site:
 
 
 @pytest.fixture
+def database_url(migrated: Callable[[str], Iterator[str]]) -> Iterator[str]:
+    """The URL of a database with the trainer's schema."""
+    yield from migrated("fluxline_trainer")
+
+
+@pytest.fixture
 async def storage(tmp_path: Path) -> AsyncIterator[LocalStorage]:
     site = Site(tmp_path / "storage")
     yield site.storage
@@ -81,7 +86,6 @@ def stand(tmp_path: Path) -> Iterator[Stand]:
 
 @pytest.fixture
 async def database(database_url: str) -> AsyncIterator[Database]:
-    await migrate(database_url, "fluxline_trainer")
     database = Database(database_url, "trainer", max_size=20)
     await database.open()
     yield database
