@@ -48,7 +48,7 @@ imports: setup ## The import rules of pyproject.toml
 	@$(BIN)/lint-imports --no-logo > $(VENV)/imports.log || { cat $(VENV)/imports.log; exit 1; }
 
 unit: setup ## The tests, two at a time
-	@$(BIN)/pytest -q -n 2 --dist loadfile
+	@$(BIN)/pytest -q -n 2 --dist loadfile --no-loadscope-reorder
 
 test-faults: setup ## Kill, stop, cut, delay and corrupt the real stack; writes the table of docs/reliability.md
 	@FLUXLINE_CROWD=2000 $(BIN)/pytest -q services/trainer/tests/test_interleavings.py
