@@ -9,7 +9,7 @@ MEMBERS := shared services/gateway services/zipper services/trainer services/pub
 SOURCES := $(foreach member,$(MEMBERS),$(member)/src)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup up demo test check lint types imports unit test-faults soak test-fuzz format lock clean
+.PHONY: help setup up demo test check lint types imports unit test-faults soak test-fuzz docs format lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -42,7 +42,7 @@ lint: setup ## Format and lint, changing nothing
 	@$(BIN)/ruff check --quiet .
 
 types: setup ## mypy --strict over every member
-	@$(BIN)/mypy $(SOURCES)
+	@$(BIN)/mypy $(SOURCES) docs/api_documents
 
 imports: setup ## The import rules of pyproject.toml
 	@$(BIN)/lint-imports --no-logo > $(VENV)/imports.log || { cat $(VENV)/imports.log; exit 1; }
@@ -60,7 +60,11 @@ soak: setup ## 200 jobs while a random process is killed every second (JOBS=, SE
 test-fuzz: setup ## Properties over 5,000 histories, 10,000 images, 2,000 archives of weights and the whole API, all hostile (FUZZ_SEED=)
 	@$(BIN)/pytest -q --hypothesis-profile search shared/tests/test_policy.py services/gateway/tests/test_state.py \
 		services/gateway/tests/test_state_properties.py services/gateway/tests/test_webhook_urls.py --timeout 900
+	@RECONNECT_EVENTS=10000 $(BIN)/pytest -q services/gateway/tests/test_reconnects.py --timeout 300
 	@FUZZ_IMAGES=10000 FUZZ_TARS=2000 FUZZ_API=60 $(BIN)/pytest -q -s tests/fuzz
+
+docs: setup ## Write what is generated: docs/openapi.json, docs/api.md, the types in docs/clients
+	@PYTHONPATH=docs $(BIN)/python -m api_documents
 
 format: setup ## Format and mend what can be mended
 	@$(BIN)/ruff check --fix --quiet . || true

@@ -99,7 +99,7 @@ async def test_each_photo_gets_its_own_verdict(tmp_path: Path) -> None:
 
     async def gateway(request: httpx.Request) -> httpx.Response:
         if b'filename="a.jpg"' in await request.aread():
-            return answer({"accepted": [{"id": "1"}], "rejected": []}, 201)
+            return answer({"accepted": [{"id": "1", "warnings": []}], "rejected": []}, 201)
         return answer({"accepted": [], "rejected": [{"filename": "b.jpg", "code": "x", "reason": "no photo"}]}, 201)
 
     seen: list[Verdict] = []

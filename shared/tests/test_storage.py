@@ -19,6 +19,7 @@ from fluxline.storage import (
     ObjectTooLarge,
     SignatureExpired,
     SignatureInvalid,
+    SizeMismatch,
     Storage,
     StoredObject,
 )
@@ -79,11 +80,13 @@ def serve(storage: LocalStorage) -> Callable[..., Awaitable[None]]:
         try:
             storage.verify_signature(key, scope["method"], params, datetime.now(UTC).timestamp())
             if scope["method"] == "PUT":
-                await storage.put(key, (await receive())["body"], content_type="application/octet-stream")
+                await storage.receive(key, chunks_of(receive), size_bytes=int(params["size"]))
             else:
                 body = await storage.read(key, max_bytes=16 * MIB)
         except (SignatureInvalid, SignatureExpired, InvalidKey):
             status = 403
+        except SizeMismatch:
+            status = 400
         except ObjectMissing:
             status = 404
         if "filename" in params:
@@ -93,6 +96,15 @@ def serve(storage: LocalStorage) -> Callable[..., Awaitable[None]]:
         await send({"type": "http.response.body", "body": body})
 
     return app
+
+
+async def chunks_of(receive: Callable[[], Awaitable[Any]]) -> AsyncIterator[bytes]:
+    """An ASGI request's body."""
+    more = True
+    while more:
+        message = await receive()
+        more = message.get("more_body", False)
+        yield message.get("body", b"")
 
 
 async def put(storage: Storage, key: str, content: bytes) -> StoredObject:
@@ -258,9 +270,33 @@ class TestStorage:
     async def test_a_link_lets_an_outsider_upload(
         self, storage: Storage, folder: str, outsider: httpx.AsyncClient
     ) -> None:
-        answer = await outsider.put(storage.signed_url(f"{folder}/a", method="PUT", expires_s=60), content=b"sent")
-        assert answer.status_code == 200
-        assert await storage.read(f"{folder}/a", max_bytes=10) == b"sent"
+        link = storage.signed_url(f"{folder}/a", method="PUT", expires_s=60, size_bytes=4)
+        for content in (b"sent", b"more"):
+            assert (await outsider.put(link, content=content)).status_code == 200
+            assert await storage.read(f"{folder}/a", max_bytes=10) == content
+
+    async def test_a_link_takes_a_file_of_its_size_and_no_other(
+        self, storage: Storage, folder: str, outsider: httpx.AsyncClient
+    ) -> None:
+        link = storage.signed_url(f"{folder}/a", method="PUT", expires_s=60, size_bytes=4)
+        for content in (b"", b"sen", b"sent and more", b"x" * MIB):
+            assert 400 <= (await outsider.put(link, content=content)).status_code < 500
+        assert await storage.stat(f"{folder}/a") is None
+        assert (await outsider.put(link, content=b"sent", headers={"Content-Type": "image/jpeg"})).status_code == 200
+
+    async def test_a_large_file_is_sent_by_a_link(
+        self, storage: Storage, folder: str, outsider: httpx.AsyncClient, tmp_path: Path
+    ) -> None:
+        content = bytes(range(256)) * 4096 * 24
+        link = storage.signed_url(f"{folder}/big", method="PUT", expires_s=60, size_bytes=len(content))
+        assert (await outsider.put(link, content=content)).status_code == 200
+        await storage.get(f"{folder}/big", tmp_path / "out.bin")
+        assert (tmp_path / "out.bin").read_bytes() == content
+
+    async def test_a_link_for_reading_has_no_size_and_one_for_writing_has(self, storage: Storage) -> None:
+        for method, size_bytes in (("PUT", None), ("GET", 4), ("PUT", -1)):
+            with pytest.raises(ValueError, match="has a size"):
+                storage.signed_url("a", method=method, expires_s=60, size_bytes=size_bytes)  # type: ignore[arg-type]
 
     async def test_a_link_to_nothing_is_answered_as_missing(
         self, storage: Storage, folder: str, outsider: httpx.AsyncClient

@@ -2,14 +2,14 @@
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 
 from fluxline.contracts.errors import ErrorCategory
-from fluxline.storage import InvalidKey, SignatureExpired, SignatureInvalid, StorageDenied, StorageFull
+from fluxline.storage import InvalidKey, SignatureExpired, SignatureInvalid, SizeMismatch, StorageDenied, StorageFull
 from fluxline.storage.files import storage_error, translated
 from fluxline.storage.local import LocalStorage
 
@@ -84,6 +84,52 @@ def test_a_link_survives_any_filename(storage: LocalStorage) -> None:
     for name in ("ä\n\r\x00🦊", "\ud800", "a" * 5000, "../../x"):
         params = params_of(storage.signed_url("a", expires_s=60, filename=name))
         storage.verify_signature("a", "GET", params, NOW)
+
+
+@pytest.mark.parametrize("changed", [{"size": "5"}, {"size": ""}, {"expires": "1900000000"}])
+def test_a_changed_link_for_writing_is_refused(storage: LocalStorage, changed: dict[str, str]) -> None:
+    params = params_of(storage.signed_url("a", method="PUT", expires_s=60, size_bytes=4))
+    storage.verify_signature("a", "PUT", params, NOW)
+    with pytest.raises(SignatureInvalid):
+        storage.verify_signature("a", "PUT", params | changed, NOW)
+
+
+def test_a_file_name_is_no_size(storage: LocalStorage) -> None:
+    reading = params_of(storage.signed_url("a", expires_s=60, filename="4"))
+    with pytest.raises(SignatureInvalid):
+        storage.verify_signature("a", "PUT", reading | {"size": "4"}, NOW)
+
+
+async def test_what_comes_in_is_seen_when_it_is_complete(root: Path, storage: LocalStorage) -> None:
+    await storage.put("a/b", b"before", content_type="text/plain")
+
+    async def chunks() -> AsyncIterator[bytes]:
+        yield b"af"
+        assert await storage.read("a/b", max_bytes=10) == b"before"
+        assert len(list((root / ".incoming").iterdir())) == 1
+        yield b"ter"
+
+    assert (await storage.receive("a/b", chunks(), size_bytes=5)).size_bytes == 5
+    assert await storage.read("a/b", max_bytes=10) == b"after"
+    assert list((root / ".incoming").iterdir()) == []
+
+
+async def test_what_does_not_come_in_whole_leaves_nothing_behind(root: Path, storage: LocalStorage) -> None:
+    async def breaks_off() -> AsyncIterator[bytes]:
+        yield b"part"
+        raise ConnectionResetError
+
+    async def sends(*chunks: bytes) -> AsyncIterator[bytes]:
+        for chunk in chunks:
+            yield chunk
+
+    with pytest.raises(ConnectionResetError):
+        await storage.receive("a/b", breaks_off(), size_bytes=5)
+    for chunks in ([b"part"], [b"part", b"and more"], []):
+        with pytest.raises(SizeMismatch) as raised:
+            await storage.receive("a/b", sends(*chunks), size_bytes=5)
+        assert raised.value.category is ErrorCategory.VALIDATION
+    assert [path for path in root.rglob("*") if path.is_file()] == []
 
 
 def test_a_short_secret_is_refused(root: Path) -> None:

@@ -14,6 +14,7 @@ from fluxline.postgres.migrate import migrate
 from fluxline.storage.local import LocalStorage
 from fluxline_gateway import keys
 from fluxline_gateway.app import build
+from fluxline_gateway.debug_views import EXAMPLE
 from fluxline_gateway.settings import GatewaySettings
 from photos import jpeg_bytes, scene
 from polling import poll_until
@@ -22,10 +23,11 @@ from processes import free_ports
 
 @dataclass(frozen=True)
 class Api:
-    """Where it is, and a key for it."""
+    """Where it is, and a key for it that may do everything, with its id."""
 
     url: str
     key: str
+    key_id: str
 
 
 @asynccontextmanager
@@ -39,6 +41,8 @@ async def served_api(nats_url: str, database_url: str, folder: Path) -> AsyncIte
         database_url=database_url,
         collector_url=f"http://127.0.0.1:{collector_port}",
         collector_token="the collector's token",
+        replicate_webhook_secret="whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
+        requests_per_minute=1_000_000,
         _env_file=None,
     )
     service, app = build(settings, LocalStorage(folder / "storage", url, b"s" * 32))
@@ -49,8 +53,9 @@ async def served_api(nats_url: str, database_url: str, folder: Path) -> AsyncIte
     serving = asyncio.create_task(server.serve())
     try:
         await poll_until(service.started.is_set, 30)
-        key, _ = await keys.create(app.state.gateway.database.pool, "ada")
-        yield Api(url, key)
+        scopes = ("read", "write", "admin")
+        key, key_id = await keys.create(app.state.gateway.database.pool, "ada", scopes=scopes)
+        yield Api(url, key, str(key_id))
     finally:
         server.should_exit = True
         collector.close()
@@ -70,9 +75,9 @@ async def order(api: Api) -> str:
 
 
 async def _answer_as_collector(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """`{}` to whatever is asked."""
+    """The summary of the document's example to whatever is asked."""
     await reader.readuntil(b"\r\n\r\n")
-    body = json.dumps({}).encode()
+    body = json.dumps(EXAMPLE).encode()
     head = (
         f"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n"
     )

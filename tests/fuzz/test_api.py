@@ -28,7 +28,13 @@ async def test_the_api_does_what_its_document_says(
         tested = await asyncio.create_subprocess_exec(
             *command,
             cwd=tmp_path,
-            env=os.environ | {"FLUXLINE_KEY": api.key, "FLUXLINE_IMAGES": images, "FLUXLINE_HOOKS": str(HOOKS)},
+            env=os.environ
+            | {
+                "FLUXLINE_KEY": api.key,
+                "FLUXLINE_KEY_ID": api.key_id,
+                "FLUXLINE_IMAGES": images,
+                "FLUXLINE_HOOKS": str(HOOKS),
+            },
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
         )

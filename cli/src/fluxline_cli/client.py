@@ -53,6 +53,11 @@ class Client:
         """Ask for a training; asking again after a lost answer does not start a second one."""
         return await self._create("/v1/trainings", body)
 
+    async def estimate(self, body: Json) -> Json:
+        """What a training with this body would cost, and how long it would take."""
+        found: Json = (await self.request("POST", "/v1/trainings/estimate", json=body)).json()
+        return found
+
     async def create_generation(self, model_id: str, body: Json) -> Json:
         """Ask for images of a trained model."""
         return await self._create(f"/v1/models/{model_id}/generations", body)

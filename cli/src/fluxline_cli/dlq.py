@@ -7,7 +7,6 @@ from typing import Annotated, Any
 
 import typer
 from rich.markup import escape
-from rich.table import Table
 
 from fluxline.runtime.bus import MessageRefused
 from fluxline.runtime.dead_letters import BodyGone, DeadLetter, DeadLetters, NoSuchLetter
@@ -44,7 +43,10 @@ async def _list(durable: str | None, limit: int, after: int, *, as_json: bool) -
     if as_json:
         print_json([_summary(letter) for letter in shown])
         return
-    console.print(_table(shown) if shown else "no dead letters", soft_wrap=not shown)
+    for letter in shown:
+        _print_letter(letter)
+    if not shown:
+        console.print("no dead letters")
     if more:
         console.print(f"there are more: --after {shown[-1].sequence}", highlight=False)
 
@@ -130,19 +132,14 @@ async def _one(act: Act, letters: DeadLetters, number: int, *, quiet: bool) -> d
     return result
 
 
-def _table(letters: list[DeadLetter]) -> Table:
-    table = Table("number", "given up by", "event", "training", "why", "tries", "when", box=None, header_style="bold")
-    for letter in letters:
-        table.add_row(
-            str(letter.sequence),
-            escape(_line(letter.durable)),
-            escape(_line(letter.subject)),
-            str(letter.training_id or ""),
-            escape(_line(f"{letter.category}: {letter.reason}")),
-            str(letter.attempts),
-            f"{letter.buried_at:%Y-%m-%d %H:%M:%S}",
-        )
-    return table
+def _print_letter(letter: DeadLetter) -> None:
+    """What was given up, by whom and when; below it why, as long as it may be."""
+    head = f"{letter.durable}  {letter.subject}  {letter.attempts} tries  {letter.buried_at:%Y-%m-%d %H:%M:%S}"
+    console.print(f"[bold]{letter.sequence}[/]  {escape(_line(head))}", highlight=False, soft_wrap=True)
+    below = f"{letter.category}: {letter.reason}"
+    for text in (below, f"training {letter.training_id}" if letter.training_id else ""):
+        if text:
+            console.print(f"   {escape(_line(text))}", highlight=False, style="dim", soft_wrap=True)
 
 
 def _summary(letter: DeadLetter) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""`fluxline trainings`, `fluxline limits`, `fluxline status`: short looks at what is there."""
+"""`fluxline limits`, `fluxline status`: short looks at what is there."""
 
 import asyncio
 from typing import Annotated
@@ -14,27 +14,6 @@ from fluxline_cli.stack.state import ProgramState, read_state
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON and nothing else")]
 HEALTH_TIMEOUT_S = 3.0
-
-
-def trainings(
-    status: Annotated[str | None, typer.Option(help="Only those with this status")] = None,
-    limit: Annotated[int, typer.Option(min=1, max=1000)] = 20,
-    as_json: JsonOption = False,
-) -> None:
-    """List trainings, newest first."""
-    run(_trainings(status, limit, as_json=as_json))
-
-
-async def _trainings(status: str | None, limit: int, *, as_json: bool) -> None:
-    async with connect() as client:
-        found = [item async for item in client.pages("/v1/trainings", limit, status=status)]
-    if as_json:
-        print_json(found)
-        return
-    table = Table("id", "name", "status", "progress", "created", box=None, header_style="bold")
-    for item in found:
-        table.add_row(item["id"], item["name"], item["status"], f"{item['progress']:.0f} %", item["created_at"])
-    console.print(table if found else "no trainings yet")
 
 
 def limits() -> None:

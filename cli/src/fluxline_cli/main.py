@@ -4,7 +4,22 @@ from collections.abc import Callable
 
 import typer
 
-from fluxline_cli import actions, debug, demo, dlq, keys, lists, train, up
+from fluxline_cli import (
+    account,
+    actions,
+    api,
+    debug,
+    demo,
+    dlq,
+    images,
+    keys,
+    lists,
+    models,
+    train,
+    trainings,
+    up,
+    webhooks,
+)
 
 app = typer.Typer(
     name="fluxline",
@@ -20,14 +35,27 @@ COMMANDS: tuple[Callable[..., None], ...] = (
     actions.retry,
     actions.delete,
     debug.debug,
-    lists.trainings,
+    models.generate,
     lists.limits,
     lists.status,
+    account.me,
+    account.audit,
+    api.api,
 )
+GROUPS = {
+    "images": images.app,
+    "trainings": trainings.app,
+    "models": models.app,
+    "generations": models.generations,
+    "webhooks": webhooks.app,
+    "keys": keys.app,
+    "admin": account.admin,
+    "dlq": dlq.app,
+}
 for command in COMMANDS:
     app.command()(command)
-app.add_typer(dlq.app, name="dlq")
-app.add_typer(keys.app, name="keys")
+for name, group in GROUPS.items():
+    app.add_typer(group, name=name)
 
 
 if __name__ == "__main__":

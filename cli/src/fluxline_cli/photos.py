@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fluxline.contracts.limits import MAX_IMAGE_BYTES, MAX_IMAGES, MIN_IMAGES
+from fluxline.contracts.limits import MAX_CAPTION_CHARS, MAX_IMAGE_BYTES, MAX_IMAGES, MIN_IMAGES
 from fluxline_cli.client import Client
 from fluxline_cli.errors import Usage
 
 UPLOADS_AT_ONCE = 3
+CAPTION_SUFFIX = ".txt"
 
 
 @dataclass(frozen=True)
@@ -21,6 +22,7 @@ class Verdict:
     path: Path
     image_id: str | None
     reason: str = ""
+    warnings: tuple[str, ...] = ()
 
 
 def find(paths: Sequence[Path]) -> list[Path]:
@@ -28,13 +30,32 @@ def find(paths: Sequence[Path]) -> list[Path]:
     found: list[Path] = []
     for path in paths:
         if path.is_dir():
-            found += sorted(each for each in path.rglob("*") if each.is_file() and not each.name.startswith("."))
+            found += sorted(each for each in path.rglob("*") if _may_be_photo(each))
         elif path.is_file():
             found.append(path)
         else:
             raise Usage(f"{path}: there is no such file or folder")
     if not found:
         raise Usage(f"no photos: {', '.join(map(str, paths))} holds no files")
+    return found
+
+
+def _may_be_photo(path: Path) -> bool:
+    """Whatever lies in a folder but hidden files and the texts that `captions` reads."""
+    return path.is_file() and not path.name.startswith(".") and path.suffix.lower() != CAPTION_SUFFIX
+
+
+def captions(verdicts: Sequence[Verdict]) -> dict[str, str]:
+    """The captions of uploaded photos by image id: what `photo.txt` beside `photo.jpg` says. Raises Usage."""
+    found = {}
+    for verdict in verdicts:
+        text_file = verdict.path.with_suffix(CAPTION_SUFFIX)
+        if verdict.image_id and text_file.is_file():
+            text = text_file.read_bytes()[: MAX_CAPTION_CHARS * 4 + 1].decode("utf-8", "replace").strip()
+            if len(text) > MAX_CAPTION_CHARS:
+                raise Usage(f"{text_file}: a caption has at most {MAX_CAPTION_CHARS} characters; shorten it")
+            if text:
+                found[verdict.image_id] = text
     return found
 
 
@@ -67,5 +88,6 @@ async def _judged(client: Client, photo: Path) -> Verdict:
         return Verdict(photo, None, f"The file is larger than {MAX_IMAGE_BYTES // 1024**2} MB.")
     answer: dict[str, Any] = await client.upload(photo)
     if answer["accepted"]:
-        return Verdict(photo, answer["accepted"][0]["id"])
+        image = answer["accepted"][0]
+        return Verdict(photo, image["id"], warnings=tuple(image["warnings"]))
     return Verdict(photo, None, answer["rejected"][0]["reason"])

@@ -12,7 +12,8 @@ from fluxline_cli.connection import connect
 from fluxline_cli.console import console, print_json, run
 from fluxline_cli.errors import TrainingFailed, Usage
 from fluxline_cli.job import watch
-from fluxline_cli.photos import Verdict, find, upload, usable
+from fluxline_cli.photos import Verdict, captions, find, upload, usable
+from fluxline_cli.trainings import print_estimate
 
 LICENSE_URL = "https://huggingface.co/black-forest-labs/FLUX.1-dev/blob/main/LICENSE.md"
 
@@ -28,6 +29,7 @@ def train(
     ] = False,
     public: Annotated[bool, typer.Option("--public", help="Publish for everybody, not privately")] = False,
     follow: Annotated[bool, typer.Option(help="Watch the training to its end")] = True,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Start without asking")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the training as JSON and nothing else")] = False,
 ) -> None:
     """Train a LoRA on photos and publish it."""
@@ -35,7 +37,8 @@ def train(
         accept_license = _ask_for_license()
     options = {"enabled": publish, "private": not public, "accept_license": accept_license}
     body = {"name": name, "trigger_word": trigger_word, "steps": steps, "publish": options}
-    run(_train(photos, body, follow=follow, as_json=as_json))
+    ask = not yes and not as_json and console.is_terminal and sys.stdin.isatty()
+    run(_train(photos, body, follow=follow, ask=ask, as_json=as_json))
 
 
 def _ask_for_license() -> bool:
@@ -44,10 +47,10 @@ def _ask_for_license() -> bool:
     return typer.confirm(f"Published models carry the licence of FLUX.1-dev ({LICENSE_URL}). Accept it?", abort=True)
 
 
-async def _train(paths: list[Path], body: Json, *, follow: bool, as_json: bool) -> None:
+async def _train(paths: list[Path], body: Json, *, follow: bool, ask: bool, as_json: bool) -> None:
     console.quiet = as_json
     async with connect() as client:
-        training = await start(client, find(paths), body)
+        training = await start(client, find(paths), body, ask=ask)
         console.print(f"training {training['id']}", highlight=False)
         if follow:
             training = await watch(client, training["id"])
@@ -57,20 +60,32 @@ async def _train(paths: list[Path], body: Json, *, follow: bool, as_json: bool) 
             raise_unless_completed(training)
 
 
-async def start(client: Client, photos: list[Path], body: Json) -> Json:
-    """Upload the photos, say which are refused and why, and ask for the training; raises Usage with too few."""
+async def start(client: Client, photos: list[Path], body: Json, *, ask: bool = False) -> Json:
+    """Upload the photos, say what is wrong with them and what it will cost, and ask for the training.
+
+    A text file beside a photo is its caption. Raises Usage with too few photos; typer.Abort when the answer is no.
+    """
     with console.status(f"uploading {len(photos)} photos …"):
         verdicts = await upload(client, photos, show)
     accepted = usable(verdicts)
     console.print(f"{len(accepted)} of {len(photos)} photos are used", highlight=False)
-    return await client.create_training({**body, "image_ids": accepted})
+    order = {**body, "image_ids": accepted}
+    if given := {image_id: text for image_id, text in captions(verdicts).items() if image_id in accepted}:
+        order["captions"] = given
+        console.print(f"{len(given)} captions from text files", highlight=False)
+    print_estimate(await client.estimate(order))
+    if ask:
+        typer.confirm("Start the training?", default=True, abort=True)
+    return await client.create_training(order)
 
 
 def show(verdict: Verdict) -> None:
-    """One line for a refused photo."""
+    """A line for a refused photo, and for each remark on one that is taken."""
+    lines = [f"! {verdict.path.name}: {text}" for text in verdict.warnings]
     if not verdict.image_id:
-        text = f"✗ {verdict.path.name}: {verdict.reason}"
-        console.print(text, style="yellow", highlight=False, markup=False, soft_wrap=True)
+        lines.append(f"✗ {verdict.path.name}: {verdict.reason}")
+    for line in lines:
+        console.print(line, style="yellow", highlight=False, markup=False, soft_wrap=True)
 
 
 def raise_unless_completed(training: dict[str, Any]) -> None:

@@ -93,7 +93,9 @@ class Pipeline:
         return ("zipping", "training", "publishing")[self.stage]
 
     def emit(self, event: Event) -> None:
-        """Publish, one sequence and one second after the other."""
+        """Publish, one sequence and one second after the other; the outbox takes an event once."""
+        if any(known.event_id == event.event_id for _, known in self.stream):
+            return
         number = len(self.stream)
         event = event.model_copy(update={"occurred_at": START + timedelta(seconds=number)})
         self.stream.append((FIRST_SEQUENCE + number, event))

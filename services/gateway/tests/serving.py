@@ -24,7 +24,7 @@ from processes import free_ports
 TOKEN = "the collector's token"
 
 
-@dataclass
+@dataclass(eq=False)
 class Served:
     """A running gateway and a client with Ada's key."""
 

@@ -140,8 +140,9 @@ async def test_the_document_describes_errors_as_problems(anonymous: httpx.AsyncC
     document = (await anonymous.get("/openapi.json")).json()
     assert document["openapi"].startswith("3.1")
     assert "HTTPValidationError" not in document["components"]["schemas"]
+    assert PROBLEM_JSON in document["components"]["responses"]["Problem"]["content"]
     for path in document["paths"].values():
         for operation in path.values():
-            assert PROBLEM_JSON in operation["responses"]["default"]["content"]
+            assert operation["responses"]["default"] == {"$ref": "#/components/responses/Problem"}
             assert operation["operationId"]
     assert (await anonymous.get("/docs")).status_code == 200

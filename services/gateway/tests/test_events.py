@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 from pathlib import Path
@@ -131,6 +132,48 @@ async def test_what_is_not_projected_yet_follows_the_snapshot(served: Served, je
         if message.id == ids[-1]:
             break
     assert seen == [("snapshot", ids[1]), *(("zip.progressed", sequence) for sequence in ids[2:])]
+
+
+async def test_a_history_that_is_far_behind_is_waited_for(served: Served, jetstream: JetStreamContext) -> None:
+    cause = await new_training(served, jetstream)
+    hub, database = served.gateway.live, served.gateway.database
+    hub._ring = deque(hub._ring, maxlen=3)
+    await poll_until(lambda: database.pool.fetchval("SELECT count(*) = 1 FROM training_events"))
+    path = f"/v1/trainings/{cause.training_id}/events"
+    async with aclosing(watch(served.client, str(cause.training_id), 0)) as page:
+        async with database.transaction() as connection:  # which the projection waits for
+            await connection.execute("SELECT FROM trainings FOR UPDATE")
+            await publish(served.gateway.bus, cause, 1, 10)
+            ids = await sequences_of(jetstream)
+            await poll_until(lambda: hub.told == ids[-1])
+            listed = (await served.client.get(path, headers={"Accept": "application/json"})).json()["items"]
+            assert [event["id"] for event in listed] == ids[: len(listed)]
+            reading = asyncio.create_task(first_of(page, 12))
+        seen = await reading
+    assert [message.id for message in seen if message.name != "snapshot"] == ids
+
+
+async def test_the_history_knows_what_is_published_but_not_stored_yet(
+    served: Served, jetstream: JetStreamContext
+) -> None:
+    cause = await new_training(served, jetstream)
+    database = served.gateway.database
+    await poll_until(lambda: database.pool.fetchval("SELECT count(*) = 1 FROM training_events"))
+    async with database.transaction() as connection:
+        await connection.execute("SELECT FROM trainings FOR UPDATE")
+        await publish(served.gateway.bus, cause, 1, 5)
+        ids = await sequences_of(jetstream)
+        await poll_until(lambda: served.gateway.live.told == ids[-1])
+        answer = await served.client.get(
+            f"/v1/trainings/{cause.training_id}/events?limit=4", headers={"Accept": "application/json"}
+        )
+    assert [event["id"] for event in answer.json()["items"]] == ids[:4]
+    assert answer.json()["next_cursor"] == ids[3]
+    assert answer.json()["items"][1]["data"]["done"] == 1
+
+
+async def first_of(messages: AsyncIterator[Message], count: int) -> list[Message]:
+    return [await anext(messages) for _ in range(count)]
 
 
 async def test_a_retry_goes_on_in_the_stream_of_the_failure(served: Served, jetstream: JetStreamContext) -> None:

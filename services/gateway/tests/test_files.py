@@ -1,11 +1,23 @@
 """Signed links of the local folder: whoever has one gets the file, in parts too; nobody else gets anything."""
 
+import asyncio
+import tracemalloc
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from pathlib import Path
+
 import httpx
 import pytest
 
+from fluxline.runtime.telemetry import make_tracer_provider
 from fluxline.storage.local import LocalStorage
+from fluxline_gateway import files, uploads
+from fluxline_gateway.api import make_app
+from fluxline_gateway.app import routers
+from fluxline_gateway.deps import Gateway
 from fluxline_gateway.errors import PROBLEM_JSON
 from fluxline_gateway.streaming import byte_range, matches
+from fluxline_gateway.uploads import UploadSlots
 
 URL = "http://gateway.test"
 CONTENT = bytes(range(256)) * 8
@@ -102,10 +114,14 @@ async def test_an_expired_link_is_refused_with_a_hint(anonymous: httpx.AsyncClie
     assert "fresh link" in answer.json()["hint"]
 
 
-async def test_a_link_does_not_allow_writing(anonymous: httpx.AsyncClient, storage: LocalStorage) -> None:
-    put = storage.signed_url(KEY, method="PUT", expires_s=60)
+async def test_a_link_for_reading_does_not_allow_writing_nor_the_other_way(
+    anonymous: httpx.AsyncClient, storage: LocalStorage, link: str
+) -> None:
+    put = storage.signed_url(KEY, method="PUT", expires_s=60, size_bytes=1)
     assert (await anonymous.get(put)).status_code == 403
-    assert (await anonymous.put(put, content=b"x")).status_code == 405
+    for written in (link, link + "&size=1", link.replace("method=GET", "method=PUT")):
+        assert (await anonymous.put(written, content=b"x")).status_code == 403
+    assert (await anonymous.get(link)).content == CONTENT
 
 
 @pytest.mark.parametrize("path", ["../../etc/passwd", "%2e%2e/%2e%2e/etc/passwd", "", ".incoming/x", "a//b", "a\0b"])
@@ -134,3 +150,130 @@ def test_if_none_match_knows_lists_weak_tags_and_the_star() -> None:
     assert matches("*", "b")
     assert not matches('"a"', "b")
     assert not matches(None, "b")
+
+
+def sent(parts: int, size: int = 1 << 16) -> AsyncIterator[bytes]:
+    """A body that is made while it is sent."""
+
+    async def chunks() -> AsyncIterator[bytes]:
+        for _ in range(parts):
+            yield b"x" * size
+
+    return chunks()
+
+
+async def test_a_link_takes_its_file_again_and_again(anonymous: httpx.AsyncClient, storage: LocalStorage) -> None:
+    put = storage.signed_url("incoming/ada/u/1", method="PUT", expires_s=60, size_bytes=5)
+    for content in (b"first", b"again"):
+        answer = await anonymous.put(put, content=content, headers={"Content-Type": "image/jpeg"})
+        assert (answer.status_code, answer.content) == (200, b"")
+        assert await storage.read("incoming/ada/u/1", max_bytes=5) == content
+
+
+@pytest.mark.parametrize(("content", "status"), [(b"", 400), (b"1234", 400), (b"123456", 413), (b"x" * 5000, 413)])
+async def test_a_file_of_another_size_is_refused_with_what_to_do(
+    anonymous: httpx.AsyncClient, storage: LocalStorage, content: bytes, status: int
+) -> None:
+    put = storage.signed_url("incoming/ada/u/1", method="PUT", expires_s=60, size_bytes=5)
+    answer = await anonymous.put(put, content=content)
+    assert (answer.status_code, answer.json()["title"]) == (status, "Not the announced size")
+    assert "5 bytes" in answer.json()["detail"]
+    assert "signature" not in answer.text
+    assert await storage.stat("incoming/ada/u/1") is None
+
+
+@pytest.mark.parametrize(("parts", "status"), [(1, 400), (3, 413)])
+async def test_a_body_that_is_not_as_long_as_it_says_is_not_stored(
+    anonymous: httpx.AsyncClient, storage: LocalStorage, parts: int, status: int
+) -> None:
+    put = storage.signed_url("incoming/ada/u/1", method="PUT", expires_s=60, size_bytes=2 << 16)
+    answer = await anonymous.put(put, content=sent(parts), headers={"Content-Length": str(2 << 16)})
+    assert answer.status_code == status
+    assert [item async for item in storage.list("")] == []
+
+
+async def test_a_body_of_unknown_length_is_refused(anonymous: httpx.AsyncClient, storage: LocalStorage) -> None:
+    put = storage.signed_url("incoming/ada/u/1", method="PUT", expires_s=60, size_bytes=1 << 16)
+    answer = await anonymous.put(put, content=sent(1))
+    assert answer.status_code == 411
+    assert "Content-Length: 65536" in answer.json()["hint"]
+
+
+async def test_a_large_file_takes_no_memory(anonymous: httpx.AsyncClient, storage: LocalStorage) -> None:
+    size = 400 << 16
+    put = storage.signed_url("incoming/ada/u/1", method="PUT", expires_s=60, size_bytes=size)
+    tracemalloc.start()
+    try:
+        answer = await anonymous.put(put, content=sent(400), headers={"Content-Length": str(size)})
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert answer.status_code == 200
+    assert peak < 4 << 20
+    stored = await storage.stat("incoming/ada/u/1")
+    assert stored is not None
+    assert stored.size_bytes == size
+
+
+async def test_a_file_that_crawls_in_is_ended(
+    anonymous: httpx.AsyncClient, storage: LocalStorage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(uploads, "SLOW_START_S", 0.2)
+
+    async def drip() -> AsyncIterator[bytes]:
+        while True:
+            await asyncio.sleep(0.01)
+            yield b"x"
+
+    put = storage.signed_url("incoming/ada/u/1", method="PUT", expires_s=60, size_bytes=1 << 20)
+    answer = await anonymous.put(put, content=drip(), headers={"Content-Length": str(1 << 20)})
+    assert answer.status_code == 408
+    assert [path for path in (tmp_path / "storage").rglob("*") if path.is_file()] == []
+
+
+async def test_files_beyond_an_owners_places_are_told_to_come_back(
+    anonymous: httpx.AsyncClient, storage: LocalStorage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(files, "_slots", UploadSlots(total=2, per_owner=1))
+    links = [
+        storage.signed_url(f"incoming/{key}", method="PUT", expires_s=60, size_bytes=1 << 16)
+        for key in ("ada/u/1", "ada/v/1", "bob/w/1", "eve/x/1")
+    ]
+    started, go_on = asyncio.Event(), asyncio.Event()
+
+    async def waits() -> AsyncIterator[bytes]:
+        started.set()
+        await go_on.wait()
+        yield b"x" * (1 << 16)
+
+    async def put(link: str) -> httpx.Response:
+        started.clear()
+        return await anonymous.put(link, content=waits(), headers={"Content-Length": str(1 << 16)})
+
+    first = asyncio.create_task(put(links[0]))
+    await started.wait()
+    assert (await put(links[1])).status_code == 429
+    second = asyncio.create_task(put(links[2]))
+    await started.wait()
+    refused = await put(links[3])
+    assert (refused.status_code, refused.headers["retry-after"]) == (503, "5")
+    go_on.set()
+    assert [answer.status_code for answer in await asyncio.gather(first, second)] == [200, 200]
+    assert (await put(links[1])).status_code == 200
+
+
+async def test_a_browser_of_a_known_frontend_may_send_files(gateway: Gateway, storage: LocalStorage) -> None:
+    origin = "https://app.example.com"
+    with_cors = replace(gateway, settings=gateway.settings.model_copy(update={"cors_origins": (origin,)}))
+    app = make_app(with_cors, routers(storage), probes={}, tracer_provider=make_tracer_provider("gateway", None))
+    put = storage.signed_url("incoming/ada/u/1", method="PUT", expires_s=60, size_bytes=1)
+    asks = {"Origin": origin, "Access-Control-Request-Method": "PUT", "Access-Control-Request-Headers": "content-type"}
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url=URL) as browser:
+        preflight = await browser.options(put, headers=asks)
+        assert preflight.status_code == 200
+        assert preflight.headers["access-control-allow-origin"] == origin
+        assert "PUT" in preflight.headers["access-control-allow-methods"]
+        sent_ = await browser.put(put, content=b"x", headers={"Origin": origin, "Content-Type": "image/jpeg"})
+        assert (sent_.status_code, sent_.headers["access-control-allow-origin"]) == (200, origin)
+        other = await browser.options(put, headers=asks | {"Origin": "https://evil.example.com"})
+        assert "access-control-allow-origin" not in other.headers

@@ -1,16 +1,20 @@
 """Generations over HTTP: asked for, followed, shown with links that expire."""
 
+from urllib.parse import parse_qs, urlsplit
+from uuid import uuid4
+
 import httpx
 import pytest
 
 from fluxline.contracts.errors import ErrorCategory, Stage
-from fluxline.contracts.events import GenerationFailed, GenerationRequested, GenerationSucceeded
+from fluxline.contracts.events import GenerationFailed, GenerationRequested, GenerationSucceeded, TrainingRequested
 from fluxline.postgres.pool import Database
 from fluxline.runtime.envelope import read_event
 from fluxline.runtime.stages import StageAttempt
+from fluxline_gateway.image_links import end_of_link
 from fluxline_gateway.projection import Projection
 
-from .jobs import ClientOf, received
+from .jobs import ClientOf, job_after, order_of, received
 
 
 async def new_generation(client: httpx.AsyncClient, database: Database) -> GenerationRequested:
@@ -85,9 +89,54 @@ async def test_what_cannot_be_generated_is_refused_by_field(
     assert await database.pool.fetchval("SELECT count(*) FROM generations") == 0
 
 
+async def test_the_list_is_newest_first_filtered_and_paged(client: httpx.AsyncClient, database: Database) -> None:
+    causes = [await new_generation(client, database) for _ in range(3)]
+    await Projection(database).handle([received(1, succeeded(causes[1]))])
+    first = await client.get("/v1/generations", params={"limit": 2})
+    assert 'rel="next"' in first.headers["link"]
+    rest = (await client.get("/v1/generations", params={"limit": 2, "cursor": first.json()["next_cursor"]})).json()
+    items = first.json()["items"] + rest["items"]
+    assert [item["id"] for item in items] == [str(cause.generation_id) for cause in causes[::-1]]
+    assert rest["next_cursor"] is None
+    [done] = (await client.get("/v1/generations", params={"status": "succeeded"})).json()["items"]
+    assert done == (await client.get(f"/v1/generations/{causes[1].generation_id}")).json()
+    assert len(done["images"]) == 1
+    assert (await client.get("/v1/generations", params={"status": "unheard"})).status_code == 422
+
+
+async def test_the_generations_of_one_model_can_be_listed(client: httpx.AsyncClient, database: Database) -> None:
+    await client.post("/v1/trainings", json=await order_of(database))
+    row = await database.pool.fetchrow("SELECT subject, body FROM outbox")
+    training = read_event(row["subject"], row["body"])
+    assert isinstance(training, TrainingRequested)
+    await Projection(database).handle([received(n, event) for n, event in enumerate(job_after(training), start=1)])
+    [model] = (await client.get("/v1/models")).json()["items"]
+    of_model = (await client.post(f"/v1/models/{model['id']}/generations", json={"prompt": "a cat"})).json()
+    await client.post("/v1/generations", json={"prompt": "a dog"})
+    listed = (await client.get("/v1/generations", params={"model_id": model["id"]})).json()["items"]
+    assert [(item["id"], item["model_id"]) for item in listed] == [(of_model["id"], model["id"])]
+    assert (await client.get("/v1/generations", params={"model_id": str(uuid4())})).json()["items"] == []
+
+
+async def test_links_stay_the_same_for_a_while_and_work_for_an_hour_at_least(
+    client: httpx.AsyncClient, database: Database
+) -> None:
+    for now in (0.0, 1.5, 899.9, 900.0, 901.0, 1_795_600_000.7):
+        assert 3600 <= end_of_link(now) - now <= 3600 + 900
+        assert end_of_link(now) % 900 == 0
+    cause = await new_generation(client, database)
+    await Projection(database).handle([received(1, succeeded(cause))])
+    path = f"/v1/generations/{cause.generation_id}"
+    answers = [(await client.get(path)).json()["images"] for _ in range(2)]
+    ends = {int(parse_qs(urlsplit(image["url"]).query)["expires"][0]) for [image] in answers}
+    assert all(end % 900 == 0 for end in ends)
+    assert (answers[0] == answers[1]) is (len(ends) == 1)
+
+
 async def test_nobody_elses_generation_exists(
     client: httpx.AsyncClient, client_of: ClientOf, database: Database
 ) -> None:
     cause = await new_generation(client, database)
     async with client_of("eve") as eve:
         assert (await eve.get(f"/v1/generations/{cause.generation_id}")).status_code == 404
+        assert (await eve.get("/v1/generations")).json()["items"] == []

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from datetime import UTC, datetime, timedelta
 
 import httpx
 import pytest
@@ -82,6 +83,55 @@ async def test_the_cache_asks_the_database_once_and_notices_a_revocation_after_i
     assert await cache.verify(database, key) is None
 
 
+class Counted:
+    """Counts what `keys.verify` is asked."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.queries = 0
+        self._verify = keys.verify
+        monkeypatch.setattr(keys, "verify", self)
+
+    async def __call__(self, connection: keys.Executor, key: str) -> keys.Principal | None:
+        self.queries += 1
+        return await self._verify(connection, key)
+
+
+async def test_an_unknown_key_costs_one_query_however_often_it_is_sent_within_seconds(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counted, cache = Counted(monkeypatch), key_cache.KeyCache()
+    for _ in range(20):
+        assert await cache.verify(database, KEY) is None
+    assert counted.queries == 1
+    monkeypatch.setattr(key_cache, "UNKNOWN_S", 0.0)
+    assert await cache.verify(database, KEY) is None
+    assert counted.queries == 2
+    assert await cache.verify(database, "fl_short") is None
+    assert counted.queries == 2
+
+
+async def test_what_is_cached_of_keys_is_bounded(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(key_cache, "MAX_CACHED", 3)
+    cache = key_cache.KeyCache()
+    for n in range(10):
+        await cache.verify(database, f"fl_{n:040}")
+        key, _ = await keys.create(database.pool, "ada")
+        assert await cache.verify(database, key)
+    assert len(cache._known) <= 3
+    assert len(cache._unknown) <= 3
+
+
+async def test_the_command_line_gives_a_key_a_name_scopes_and_an_end(database: Database) -> None:
+    options = ["--name", "laptop", "--scope", "admin", "--scope", "read", "--expires-days", "2", "--json"]
+    made = json.loads(run_keys(database.url, "create", "--owner", "ada", *options).stdout)
+    [listed] = [json.loads(line) for line in run_keys(database.url, "list", "--owner", "ada").stdout.splitlines()]
+    assert (listed["name"], listed["scopes"], listed["hint"]) == ("laptop", ["read", "admin"], made["key"][:6])
+    assert listed["expires_at"] == made["expires_at"]
+    assert timedelta(days=1) < datetime.fromisoformat(made["expires_at"]) - datetime.now(UTC) <= timedelta(days=2)
+    for wrong in (["--scope", "root"], ["--expires-days", "0"], ["--expires-days", "x"]):
+        assert run_keys(database.url, "create", "--owner", "ada", *wrong).returncode == 2
+
+
 async def test_the_command_line_makes_lists_and_revokes_keys(database: Database) -> None:
     made = json.loads(run_keys(database.url, "create", "--owner", "ada", "--json").stdout)
     principal = await keys.verify(database.pool, made["key"])
@@ -94,11 +144,11 @@ async def test_the_command_line_makes_lists_and_revokes_keys(database: Database)
     assert await keys.verify(database.pool, made["key"]) is None
 
 
-def test_the_command_line_says_what_to_do(database_url: str) -> None:
+def test_the_command_line_says_what_to_do(empty_database_url: str) -> None:
     for url, arguments, expected in (
         (None, ["create", "--owner", "ada"], "DATABASE_URL"),
-        (database_url, ["create", "--owner", "ada"], "fluxline.postgres.migrate"),
-        (database_url, ["create", "--owner", "../ada"], "--owner"),
+        (empty_database_url, ["create", "--owner", "ada"], "fluxline.postgres.migrate"),
+        (empty_database_url, ["create", "--owner", "../ada"], "--owner"),
         ("postgresql://gateway@127.0.0.1:1/none", ["list"], "check DATABASE_URL"),
     ):
         done = run_keys(url, *arguments)

@@ -4,9 +4,11 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import suppress
+from typing import Any
 from uuid import uuid4
 
 import pytest
+from nats.aio.msg import Msg
 from nats.js import JetStreamContext
 
 from fluxline.contracts.events import ZipProgressed
@@ -90,6 +92,42 @@ async def test_the_hub_goes_on_after_the_stream_was_made_anew(
         await provision(nats.url)
         await publish_progress(bus, training, 2, start=10)
         await poll_until(lambda: subscriber.queue.qsize() >= 4, timeout_s=20)
+
+
+class Lossy(LiveHub):
+    """A hub whose connection breaks under one delivery: the server has counted it, and nobody has it."""
+
+    losing = True
+
+    async def _read_from(self, subscription: Any) -> None:
+        fetch = subscription.fetch
+
+        async def lossy(*arguments: Any, **options: Any) -> list[Msg]:
+            messages: list[Msg] = await fetch(*arguments, **options)
+            self.losing, lost = False, self.losing
+            return messages[lost:]
+
+        subscription.fetch = lossy
+        await super()._read_from(subscription)
+
+
+@pytest.mark.parametrize("after", [0, 3])
+async def test_what_a_broken_connection_has_lost_is_read_again(bus: Bus, after: int) -> None:
+    training, hub = uuid4(), Lossy(bus)
+    task = asyncio.create_task(hub.run())
+    await hub.wait_until_reading()
+    with hub.subscribe(training) as subscriber:
+        await publish_progress(bus, training, 1)
+        await poll_until(lambda: not hub.losing)
+        await publish_progress(bus, training, after, start=2)
+        await poll_until(lambda: subscriber.queue.qsize() == 1 + after)
+        events = [subscriber.queue.get_nowait() for _ in range(1 + after)]
+    task.cancel()
+    with suppress(asyncio.CancelledError):
+        await task
+    sequences = [event.sequence for event in events if event]
+    assert sequences == sorted(set(sequences))
+    assert len(sequences) == 1 + after
 
 
 async def test_a_page_that_does_not_read_is_let_go(bus: Bus, hub: LiveHub) -> None:

@@ -1,6 +1,7 @@
 """The projection on a real PostgreSQL: whatever the batches, the replicas and the repeats, rows are the pure fold."""
 
 import asyncio
+import json
 from collections.abc import Coroutine
 from typing import Any
 
@@ -22,11 +23,15 @@ from .jobs import received
 BOUNDED = settings(
     max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 )
+_REQUEST = json.dumps(
+    {"trigger_word": "ADATOK", "base_model": "x", "publish": {"enabled": False}, "webhook_url": None, "metadata": {}}
+)
 _ADD = """
 INSERT INTO trainings (id, owner, name, status, request, image_ids, state, deleting)
-VALUES ($1, 'ada', 'Ada', 'requested', '{}', '{}', $2, $3)
+VALUES ($1, 'ada', 'Ada', 'requested', $4, '{}', $2, $3)
 """
-_TABLES = ("trainings", "training_events", "models", "outbox")
+_RESERVE = "INSERT INTO spending (id, owner, kind, reserved_usd) VALUES ($1, 'ada', 'training', 1.5)"
+_TABLES = ("trainings", "training_events", "models", "outbox", "spending")
 
 
 @pytest.fixture
@@ -61,7 +66,8 @@ def batches(draw: st.DrawFn, stream: list[Sequenced]) -> list[list[Sequenced]]:
 
 async def project(database: Database, pipeline: Pipeline, parts: list[list[Sequenced]], deleting: bool) -> None:
     """Two replicas share the batches, both at once."""
-    await database.pool.execute(_ADD, pipeline.training_id, TrainingState().model_dump_json(), deleting)
+    await database.pool.execute(_ADD, pipeline.training_id, TrainingState().model_dump_json(), deleting, _REQUEST)
+    await database.pool.execute(_RESERVE, pipeline.training_id)
     replicas = (Projection(database), Projection(database))
 
     async def work(number: int) -> None:
@@ -76,19 +82,23 @@ async def project(database: Database, pipeline: Pipeline, parts: list[list[Seque
 def test_rows_are_the_fold_of_the_stream(migrated_url: str, pipeline: Pipeline, data: st.DataObject) -> None:
     parts = data.draw(batches(pipeline.stream))
 
-    async def rows(database: Database) -> tuple[asyncpg.Record, list[int], int]:
+    async def rows(database: Database) -> tuple[asyncpg.Record, list[int], int, asyncpg.Record]:
         await project(database, pipeline, parts, deleting=False)
         row = await database.pool.fetchrow("SELECT status, state FROM trainings")
         history = await database.pool.fetch("SELECT sequence FROM training_events ORDER BY sequence")
         models = await database.pool.fetchval("SELECT count(*) FROM models")
-        return row, [event["sequence"] for event in history], models
+        money = await database.pool.fetchrow("SELECT ended, spent_usd FROM spending")
+        return row, [event["sequence"] for event in history], models, money
 
-    row, history, models = run(_opened(migrated_url, rows))
+    row, history, models, money = run(_opened(migrated_url, rows))
     expected = fold(pipeline.stream)
     assert TrainingState.model_validate_json(row["state"]) == expected
     assert row["status"] == expected.status == pipeline.status
     assert history == [sequence for sequence, _ in pipeline.stream]
     assert models == (pipeline.status == "completed")
+    assert money["ended"] is (expected.run > 0 or expected.status in TERMINAL)
+    has_trained = any(isinstance(event, e.TrainingSucceeded) and event.run == 0 for _, event in pipeline.stream)
+    assert money["spent_usd"] == (1.5 if has_trained else None)
 
 
 @given(pipelines(max_steps=25), st.data())

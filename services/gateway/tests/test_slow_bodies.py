@@ -6,7 +6,10 @@ from collections.abc import AsyncIterator
 import httpx
 import pytest
 
+from fluxline.postgres.pool import Database
 from fluxline_gateway import api
+
+from .jobs import order_of
 
 
 async def test_a_body_that_comes_in_drop_by_drop_is_ended(
@@ -32,7 +35,9 @@ async def test_a_wrong_method_is_answered_with_all_the_right_ones(client: httpx.
 @pytest.mark.parametrize(
     "url", ["https://0x7f.1/", "https://10.0.0.1/x", "http://example.com/", "https://a:b@example.com/"]
 )
-async def test_a_webhook_to_a_private_address_is_refused(client: httpx.AsyncClient, url: str) -> None:
-    answer = await client.post("/v1/trainings", json={"webhook_url": url})
+async def test_a_webhook_to_a_private_address_is_refused(
+    client: httpx.AsyncClient, database: Database, url: str
+) -> None:
+    answer = await client.post("/v1/trainings", json=await order_of(database, webhook_url=url))
     assert answer.status_code == 422
     assert any(error["field"] == "webhook_url" for error in answer.json()["errors"]), answer.text

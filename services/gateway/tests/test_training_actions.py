@@ -296,7 +296,9 @@ async def test_a_retry_that_needs_deleted_images_names_them_until_they_are_there
         image["sha256"],
         image["storage_key"],
     )
-    assert (await job.post("retry")).json()["image_ids"][2] == str(again)
+    retried = (await job.post("retry")).json()
+    assert retried["image_ids"][2] == str(again)
+    assert retried["captions"] == {retried["image_ids"][0]: "a portrait of ADATOK"}
     [retry] = await job.said(e.TrainingRetryRequested)
     assert retry.images == job.cause.images
     assert (await job.client.delete(f"/v1/images/{again}")).status_code == 409

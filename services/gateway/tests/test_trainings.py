@@ -64,6 +64,35 @@ async def test_a_training_is_accepted_and_its_event_waits_in_the_outbox(
     assert (event.owner, event.images[0].caption, len(event.images)) == ("ada", "a portrait of ADATOK", 5)
 
 
+async def test_an_image_has_its_own_caption_where_the_order_names_none(
+    ada: httpx.AsyncClient, database: Database
+) -> None:
+    ids = await images_of(database, "ada")
+    await database.pool.execute(
+        "UPDATE images SET caption = 'by a window' WHERE id = ANY($1)", [UUID(i) for i in ids[:3]]
+    )
+    captions = {ids[0]: "on the moon", ids[1]: ""}
+    training = (await ada.post("/v1/trainings", json=order(ids, captions=captions))).json()
+    (event,) = await outbox_of(database)
+    assert isinstance(event, TrainingRequested)
+    assert [image.caption for image in event.images] == ["on the moon", None, "by a window", None, None]
+    assert training["captions"] == {ids[0]: "on the moon", ids[2]: "by a window"}
+    assert (await ada.get(f"/v1/trainings/{training['id']}")).json()["captions"] == training["captions"]
+    await database.pool.execute("UPDATE images SET caption = 'changed later'")
+    assert (await ada.get(f"/v1/trainings/{training['id']}")).json()["captions"] == training["captions"]
+
+
+async def test_publishing_without_the_licence_is_refused_before_anything_is_trained(
+    ada: httpx.AsyncClient, database: Database
+) -> None:
+    ids = await images_of(database, "ada")
+    answer = await ada.post("/v1/trainings", json=order(ids, publish={"enabled": True, "accept_license": False}))
+    assert answer.status_code == 422
+    [error] = answer.json()["errors"]
+    assert (error["field"], "non-commercial" in error["message"]) == ("publish.accept_license", True)
+    assert await outbox_of(database) == []
+
+
 @pytest.mark.parametrize("count", [0, 4, 21])
 async def test_too_few_or_too_many_images_are_a_problem(ada: httpx.AsyncClient, database: Database, count: int) -> None:
     answer = await ada.post("/v1/trainings", json=order(await images_of(database, "ada", count)))

@@ -51,7 +51,7 @@ async def test_forged_altered_and_stale_webhooks_are_refused(served: Served, jet
         (BODY, signed(BODY, secret="whsec_" + "A" * 32)),
         (BODY.replace(b"r1", b"r2"), signed(BODY)),
         (BODY, signed(BODY, age=timedelta(seconds=301))),
-        (BODY, signed(BODY, age=timedelta(seconds=-301))),
+        (BODY, signed(BODY, age=timedelta(seconds=-310))),
         (BODY, signed(BODY) | {"webhook-timestamp": "nan"}),
         (BODY, signed(BODY) | {"webhook-signature": "v1,é v1"}),
         (b"\xff", signed(BODY)),

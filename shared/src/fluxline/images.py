@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
-from typing import IO, ClassVar, Final
+from typing import IO, ClassVar, Final, Self
 
 from PIL import (
     ExifTags,
@@ -27,8 +27,8 @@ from pillow_heif import HeifImageFile
 from fluxline.contracts.errors import ErrorCategory, FluxlineError
 from fluxline.contracts.limits import IMAGE_FORMATS, MAX_IMAGE_BYTES, MAX_IMAGE_PIXELS, MIN_SHORT_SIDE_PX
 from fluxline.image_formats import excess, image_format, jpeg_work
+from fluxline.image_looks import COPY_SIDE_PX, advice_for, looks_of
 
-MAX_ASPECT_RATIO: Final = 3.0
 MAX_JPEG_SCANS: Final = 100  # a progressive photo has about ten; thousands would keep a decoder busy for hours
 MAX_PAINTED_PIXELS: Final = 20 * MAX_IMAGE_PIXELS  # by all scans of a JPEG: about a second's work
 MAX_TILE_MARGIN_PX: Final = 1024  # by which a tile of a TIFF may be larger than the picture
@@ -63,7 +63,11 @@ IMAGE_LIMITS: Final = ImageLimits()
 
 @dataclass(frozen=True)
 class ImageFacts:
-    """An accepted image: width and height in pixels as seen upright, `sha256` in hex of the file as it is."""
+    """An accepted image: width and height in pixels as seen upright, `sha256` in hex of the file as it is.
+
+    `warnings` are sentences for people, `warning_codes` the same for programs: extreme_aspect_ratio, blurry, dark,
+    low_contrast. `sharpness` and `perceptual_hash` are explained at `fluxline.image_looks.Looks`.
+    """
 
     format: str
     width: int
@@ -71,6 +75,9 @@ class ImageFacts:
     size_bytes: int
     sha256: str
     warnings: tuple[str, ...]
+    warning_codes: tuple[str, ...]
+    sharpness: float
+    perceptual_hash: bytes
 
 
 class ImageRejected(FluxlineError):
@@ -88,11 +95,14 @@ class ImageRejected(FluxlineError):
         self.code = code
         self.reason = reason
 
+    def __reduce__(self) -> tuple[type[Self], tuple[str, str]]:
+        return type(self), (self.code, self.reason)
+
 
 def inspect(path: Path, *, limits: ImageLimits = IMAGE_LIMITS) -> ImageFacts:
     """Apply every rule to a file, decoding it to its last row, and state the facts.
 
-    Memory: the file, and 4 bytes a pixel (WebP up to 16, baseline JPEG 1/16: it is read at an eighth of the size).
+    Memory: the file, and 4 bytes a pixel (WebP up to 16; of a baseline JPEG 1 MB, for a small grey copy).
 
     Raises:
         ImageRejected: the file breaks a rule or cannot be decoded.
@@ -101,22 +111,35 @@ def inspect(path: Path, *, limits: ImageLimits = IMAGE_LIMITS) -> ImageFacts:
     with open_image(content, limits=limits) as image:
         width, height = image.size
         if image.format == "JPEG":
-            image.draft(None, (max(1, width // 8), max(1, height // 8)))
-            decode(image)
+            _decode_small(image)
         else:
             decode(image)
             width, height = image.size  # libheif may learn the size only from the pixels
             _check_dimensions(width, height, limits)
-        if orientation(image) >= 5:
-            width, height = height, width
+        turn = orientation(image)
+        with _damage_rejected():
+            looks = looks_of(image, turn)
+    if turn >= 5:
+        width, height = height, width
+    advice = advice_for(width, height, looks.codes)
     return ImageFacts(
         format=_recognised(content, limits),
         width=width,
         height=height,
         size_bytes=len(content),
         sha256=hashlib.sha256(content).hexdigest(),
-        warnings=_warnings(width, height),
+        warnings=tuple(advice.values()),
+        warning_codes=tuple(advice),
+        sharpness=looks.sharpness,
+        perceptual_hash=looks.perceptual_hash,
     )
+
+
+def _decode_small(image: ImageFile.ImageFile) -> None:
+    """Decode a JPEG to its last byte, but in grey and no larger than its looks need."""
+    scale = min(1.0, COPY_SIDE_PX / max(image.size))
+    image.draft("L", (max(1, int(image.width * scale)), max(1, int(image.height * scale))))
+    decode(image)
 
 
 def read(path: Path, *, limits: ImageLimits = IMAGE_LIMITS) -> bytes:
@@ -243,13 +266,3 @@ def _check_work(image: ImageFile.ImageFile, content: bytes) -> None:
 def _too_complex(format_: str, much: str) -> ImageRejected:
     name = format_.upper()
     return ImageRejected("too_complex", f"The {name} has {much}. Save it again as a standard {name}.")
-
-
-def _warnings(width: int, height: int) -> tuple[str, ...]:
-    ratio = max(width, height) / min(width, height)
-    if ratio <= MAX_ASPECT_RATIO:
-        return ()
-    return (
-        f"The image is {ratio:.1f} times as long as it is wide; training works best below {MAX_ASPECT_RATIO:.0f}."
-        " Consider cropping it to the subject.",
-    )

@@ -101,7 +101,10 @@ class Environments:
 def _defaults(stack: Environments, name: str) -> dict[str, str]:
     """Settings of a service that a person may override by setting them in the environment."""
     if name == "gateway":
-        defaults = {"GATEWAY_PUBLIC_URL": stack.ports.url("gateway")}
+        defaults = {
+            "GATEWAY_PUBLIC_URL": stack.ports.url("gateway"),
+            "GATEWAY_REQUESTS_PER_MINUTE": "60000",  # whoever is on this machine is its owner
+        }
         if "replicate" not in stack.providers.real:
             defaults["GATEWAY_REPLICATE_WEBHOOK_SECRET"] = stack.credentials.webhook_secret
         return defaults

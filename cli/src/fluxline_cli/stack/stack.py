@@ -7,7 +7,7 @@ from typing import Self
 
 from fluxline_cli.stack import ports as port_choice
 from fluxline_cli.stack import providers as provider_choice
-from fluxline_cli.stack.api_keys import create_key, is_valid
+from fluxline_cli.stack.api_keys import EVERYTHING, create_key, may_do_everything
 from fluxline_cli.stack.credentials import SUPERUSER, Credentials
 from fluxline_cli.stack.database import is_prepared, mark_prepared
 from fluxline_cli.stack.environment import Environments
@@ -107,9 +107,9 @@ class Stack:
         """The key of this home; a new one if the database does not know it, as after its files were removed."""
         environments = self._environments
         key = environments.credentials.api_key
-        if key and await is_valid(self.supervisor.http, environments.ports.url("gateway"), key):
+        if key and await may_do_everything(self.supervisor.http, environments.ports.url("gateway"), key):
             return
-        created = await create_key(environments.service("gateway"), OWNER)
+        created = await create_key(environments.service("gateway"), OWNER, name="local stack", scopes=EVERYTHING)
         credentials = environments.credentials.with_api_key(created["key"])
         credentials.save(self.layout.credentials_file)
         self._environments = Environments(

@@ -1,29 +1,41 @@
-"""The HTTP application around the routes: errors, body limits, traces, security headers, the OpenAPI document."""
+"""The HTTP application around the routes: what every request passes on its way in, and every answer on its way out.
+
+From the outside in: headers, CORS, answers to crashes, then the middleware in the reverse of the order in `make_app`.
+"""
 
 import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fastapi import APIRouter, FastAPI
-from fastapi.openapi.utils import get_openapi
 from opentelemetry.trace import TracerProvider
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 from starlette.routing import Route
 from starlette.types import ASGIApp, Lifespan, Message, Receive, Scope, Send
 
-from fluxline.runtime.envelope import current_trace
-from fluxline_gateway import error_handlers, errors
+from fluxline_gateway import error_handlers, openapi
+from fluxline_gateway.answer_headers import DOCS_PATH, AnswerHeaders, docs_policy
+from fluxline_gateway.audit import AuditTrail
 from fluxline_gateway.deps import Gateway
+from fluxline_gateway.etags import ETags
+from fluxline_gateway.stream_tickets import carries_ticket
 
 MAX_BODY_BYTES = 1024 * 1024
-"""Of every request but an upload of images, which limits itself while it streams."""
+"""Of every request but an upload of images or of a file by its link, which limit themselves while they stream."""
 BODY_TIMEOUT_S = 30.0
 """For all of such a body: nobody needs longer for a megabyte, and whoever does holds a connection."""
 UPLOAD_PATH = "/v1/images"
+FILES_PATH = "/storage/"
+EXPOSED_HEADERS = (
+    *("ETag", "Idempotent-Replayed", "Link", "Location", "RateLimit", "RateLimit-Policy", "Retry-After"),
+    *("WWW-Authenticate", "traceparent"),
+)
+"""What a web frontend of another origin may read of an answer, apart from what every browser shows."""
+PREFLIGHT_S = 3600
 _UNTRACED = ("/healthz", "/readyz", "/metrics", "/storage/")
-"""Probes, which say nothing, and signed links, whose query must not be stored anywhere."""
+"""Probes, which say nothing, and signed links, whose query must not be stored anywhere; nor must a ticket's."""
 
 
 def make_app(
@@ -35,19 +47,19 @@ def make_app(
     lifespan: Lifespan[Any] | None = None,
 ) -> FastAPI:
     """The ASGI application that serves `routers`, and `probes` by their paths."""
-    app = FastAPI(
-        title="fluxline",
-        version="1",
-        summary="Photos in, a trained and published FLUX LoRA out",
-        description="Errors are RFC 9457 problem documents with `category`, `hint` and `errors`.",
+    app = _Application(
+        title=openapi.TITLE,
+        version=openapi.VERSION,
         lifespan=lifespan,
+        docs_url=DOCS_PATH,
         redoc_url=None,
+        swagger_ui_oauth2_redirect_url=None,
         telemetry={
             "tracer_provider": tracer_provider,
             "metrics": False,
             "logs": False,
             "operation_spans": False,
-            "exclude": lambda scope: scope["path"].startswith(_UNTRACED),
+            "exclude": lambda scope: scope["path"].startswith(_UNTRACED) or carries_ticket(scope),
         },
     )
     app.state.gateway = gateway
@@ -55,18 +67,31 @@ def make_app(
         app.include_router(router)
     app.router.routes += [Route(path, _Probe(probe), methods=["GET"]) for path, probe in probes.items()]
     error_handlers.install(app)
+    app.add_middleware(ETags)
     app.add_middleware(BodyLimit)
-    app.add_middleware(AnswerHeaders)
-    if gateway.settings.cors_origins:
-        app.add_middleware(
-            CORSMiddleware,
-            allow_origins=gateway.settings.cors_origins,
-            allow_methods=["*"],
-            allow_headers=["*"],
-            expose_headers=["ETag", "Link", "Location", "Retry-After", "traceparent"],
-        )
-    app.openapi = lambda: _document(app)  # type: ignore[method-assign]  # FastAPI's documented way to extend it
+    app.add_middleware(AuditTrail, audit=gateway.audit)
+    openapi.install(app)
     return app
+
+
+class _Application(FastAPI):
+    """FastAPI, with headers on every answer: those to crashes are given outside of all middleware."""
+
+    def build_middleware_stack(self) -> ASGIApp:
+        """Wrap all that FastAPI makes."""
+        settings = self.state.gateway.settings
+        stack = super().build_middleware_stack()
+        if settings.cors_origins:
+            stack = CORSMiddleware(
+                stack,
+                allow_origins=settings.cors_origins,
+                allow_methods=["*"],
+                allow_headers=["*"],
+                expose_headers=EXPOSED_HEADERS,
+                max_age=PREFLIGHT_S,
+            )
+        policy = docs_policy(str(self.openapi_url), f"{self.title} - Swagger UI")
+        return AnswerHeaders(stack, tls=settings.public_url.scheme == "https", docs_policy=policy)
 
 
 class _Probe:
@@ -80,23 +105,9 @@ class _Probe:
         await self.app(scope, receive, send)
 
 
-class AnswerHeaders:
-    """Puts on every answer the trace it belongs to, and that its content type is meant."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self.app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass on, adding headers at the start of the answer."""
-
-        async def send_with_headers(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                headers = MutableHeaders(scope=message)
-                headers.update(current_trace())
-                headers.setdefault("X-Content-Type-Options", "nosniff")
-            await send(message)
-
-        await self.app(scope, receive, send_with_headers if scope["type"] == "http" else send)
+def _limits_itself(scope: Scope) -> bool:
+    path: str = scope["path"]
+    return path == UPLOAD_PATH or (path.startswith(FILES_PATH) and scope["method"] == "PUT")
 
 
 class BodyLimit:
@@ -107,7 +118,7 @@ class BodyLimit:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass on, counting the bytes of the body."""
-        if scope["type"] != "http" or scope["path"] == UPLOAD_PATH:
+        if scope["type"] != "http" or _limits_itself(scope):
             return await self.app(scope, receive, send)
         declared = Headers(scope=scope).get("content-length", "0")
         deadline = asyncio.get_running_loop().time() + BODY_TIMEOUT_S
@@ -129,33 +140,3 @@ class BodyLimit:
             return message
 
         return await self.app(scope, counted, send)
-
-
-def _document(app: FastAPI) -> dict[str, Any]:
-    """The OpenAPI document, with every error answer as the problem document that it is."""
-    if app.openapi_schema is None:
-        document = get_openapi(
-            title=app.title,
-            version=app.version,
-            openapi_version=app.openapi_version,
-            summary=app.summary,
-            description=app.description,
-            routes=app.routes,
-        )
-        schemas = document.setdefault("components", {}).setdefault("schemas", {})
-        problem = errors.Problem.model_json_schema(ref_template="#/components/schemas/{model}")
-        schemas |= problem.pop("$defs", {}) | {"Problem": problem}
-        schemas.pop("HTTPValidationError", None)
-        schemas.pop("ValidationError", None)
-        for operation in (operation for path in document["paths"].values() for operation in path.values()):
-            _describe_problems(operation["responses"])
-        app.openapi_schema = document
-    return app.openapi_schema
-
-
-def _describe_problems(responses: dict[str, Any]) -> None:
-    content = {errors.PROBLEM_JSON: {"schema": {"$ref": "#/components/schemas/Problem"}}}
-    responses.setdefault("default", {"description": "Any other error"})
-    for status, response in responses.items():
-        if status == "default" or status[0] in "45":
-            response["content"] = content

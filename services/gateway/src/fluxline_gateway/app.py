@@ -1,5 +1,7 @@
 """The gateway, put together: settings → database, bus, storage, live hub → service and HTTP application."""
 
+from functools import partial
+
 from fastapi import APIRouter, FastAPI
 
 from fluxline.contracts.catalog import GATEWAY, GATEWAY_ADVISORIES
@@ -10,42 +12,64 @@ from fluxline.runtime.settings import load
 from fluxline.storage import Storage, StorageSettings, make_storage
 from fluxline.storage.local import LocalStorage
 from fluxline_gateway import (
+    admin,
+    api_keys,
+    audit_views,
     debug,
     events,
     files,
     generations,
+    image_direct_uploads,
+    image_review,
     image_uploads,
     images,
     limits,
     me,
     models,
+    stream_access,
     training_actions,
+    training_estimates,
     trainings,
+    webhook_routes,
     webhooks,
 )
 from fluxline_gateway.advisories import Advisories
 from fluxline_gateway.api import make_app
+from fluxline_gateway.audit import FLUSH_S as AUDIT_FLUSH_S
+from fluxline_gateway.audit import Audit
 from fluxline_gateway.deps import Gateway
 from fluxline_gateway.housekeeping import Housekeeping
+from fluxline_gateway.key_use import FLUSH_S as KEY_USE_FLUSH_S
 from fluxline_gateway.live import LiveHub
 from fluxline_gateway.migrations import SCHEMA
 from fluxline_gateway.projection import Projection
 from fluxline_gateway.settings import GatewaySettings
 from fluxline_gateway.watchdog import Patience, Watchdog, by_stage
+from fluxline_gateway.webhook_post import Poster
+from fluxline_gateway.webhook_sender import WebhookSender
+from fluxline_gateway.write_behind import Flush, write_behind, write_last
 
 NAME = "gateway"
 ROUTERS = (
     image_uploads.router,
+    image_direct_uploads.router,
+    image_review.router,
     images.router,
+    training_estimates.router,
     trainings.router,
     training_actions.router,
     events.router,
+    stream_access.router,
     debug.router,
     models.router,
     generations.router,
     webhooks.router,
+    webhook_routes.router,
     limits.router,
     me.router,
+    api_keys.router,
+    audit_views.router,
+    admin.router,
 )
 
 STILL_NEEDED = """
@@ -68,7 +92,8 @@ def build(settings: GatewaySettings, storage: Storage) -> tuple[Service, FastAPI
     service = Service(NAME, settings)
     database = Database(settings.database_url, SCHEMA)
     live = LiveHub(service.bus)
-    gateway = Gateway(settings, database, service.bus, storage, live)
+    audit = Audit(service.metrics.registry)
+    gateway = Gateway(settings, database, service.bus, storage, live, audit=audit)
     service.before_start(database.open)
     service.ready("postgres", database.check)
     service.ready("storage", storage.check)
@@ -78,11 +103,17 @@ def build(settings: GatewaySettings, storage: Storage) -> tuple[Service, FastAPI
     service.background("live", live.run)
     service.on_drain(live.end_streams)
     service.background("watchdog", Watchdog(database, service.bus, registry, patience(settings)).run)
-    service.background("housekeeping", Housekeeping(database, relay).run)
+    sender = WebhookSender(database, registry, Poster(settings.webhook_origins))
+    service.background("webhooks", sender.run)
+    service.background("housekeeping", Housekeeping(database, relay, storage).run)
+    for name, flush, every_s in written_behind(gateway):
+        service.background(name, partial(write_behind, name, flush, every_s))
     service.consume_batches(GATEWAY, Projection(database).handle)
     service.consume_batches(GATEWAY_ADVISORIES, Advisories(service.bus, registry).handle)
     for close in (database.close, storage.close, gateway.http.aclose):
         service.on_close(close)
+    for name, flush, _ in written_behind(gateway):
+        service.on_close(partial(write_last, name, flush))
     app = make_app(
         gateway,
         routers(storage),
@@ -91,6 +122,14 @@ def build(settings: GatewaySettings, storage: Storage) -> tuple[Service, FastAPI
         lifespan=service.lifespan,
     )
     return service, app
+
+
+def written_behind(gateway: Gateway) -> tuple[tuple[str, Flush, float], ...]:
+    """What requests leave to be stored a little later: a name, how it is stored, and seconds from time to time."""
+    return (
+        ("audit", partial(gateway.audit.flush, gateway.database), AUDIT_FLUSH_S),
+        ("key_use", partial(gateway.key_use.flush, gateway.database), KEY_USE_FLUSH_S),
+    )
 
 
 def patience(settings: GatewaySettings) -> Patience:

@@ -10,15 +10,19 @@ from fastapi.responses import StreamingResponse
 from pydantic import TypeAdapter, ValidationError
 
 from fluxline.contracts.errors import ErrorCategory
+from fluxline_gateway.debug_views import LINE, DebugSummary
 from fluxline_gateway.deps import Deps, Gateway, Owner
-from fluxline_gateway.errors import ApiError
+from fluxline_gateway.errors import ApiError, problems
 from fluxline_gateway.trainings import find_training
 
 router = APIRouter(prefix="/v1/trainings/{training_id}/debug", tags=["debug"])
 _SUMMARY: TypeAdapter[dict[str, Any]] = TypeAdapter(dict[str, Any])
+_PROBLEMS = problems(
+    _404="There is no such training, or nothing has been collected of it", _503="The debug-collector does not answer"
+)
 
 
-@router.get("", operation_id="get_training_debug")
+@router.get("", operation_id="get_training_debug", responses={200: {"model": DebugSummary}, **_PROBLEMS})
 async def get_debug(training_id: UUID, gateway: Deps, owner: Owner) -> dict[str, Any]:
     """Where the training is and why: stages with timings, errors by category, the last error, the recent log."""
     await find_training(gateway, owner.owner, training_id)
@@ -31,7 +35,15 @@ async def get_debug(training_id: UUID, gateway: Deps, owner: Owner) -> dict[str,
         await answer.aclose()
 
 
-@router.get("/export", operation_id="export_training_debug", response_class=StreamingResponse)
+@router.get(
+    "/export",
+    operation_id="export_training_debug",
+    response_class=StreamingResponse,
+    responses={
+        200: {"content": {"application/x-ndjson": {"schema": {"type": "string"}, "example": LINE}}},
+        **_PROBLEMS,
+    },
+)
 async def export_debug(training_id: UUID, gateway: Deps, owner: Owner) -> StreamingResponse:
     """Every event of the training with its headers, as NDJSON."""
     await find_training(gateway, owner.owner, training_id)

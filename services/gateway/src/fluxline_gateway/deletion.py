@@ -7,6 +7,7 @@ import asyncpg
 from fluxline.contracts.events import TrainingCancelRequested, TrainingDeleteRequested
 from fluxline.postgres.outbox import enqueue
 from fluxline.postgres.pool import Connection
+from fluxline_gateway.spending import release
 from fluxline_gateway.state import TrainingState
 
 _LOCK_MODEL = "SELECT id FROM models WHERE training_id = $1 FOR UPDATE"
@@ -26,6 +27,7 @@ async def remove(connection: Connection, row: asyncpg.Record, state: TrainingSta
     training_id: UUID = row["id"]
     models = [model["id"] for model in await connection.fetch(_LOCK_MODEL, training_id)]
     generations = [generation["id"] for generation in await connection.fetch(_GENERATIONS, models)]
+    await release(connection, generations)
     for statement in _REST:
         await connection.execute(statement, training_id)
     if state.status == "failed":  # or the replay of a dead letter could bring it back to life, and cost money

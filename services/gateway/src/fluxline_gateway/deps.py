@@ -1,7 +1,7 @@
 """What the handlers of a request are given: the gateway's parts, and whose API key it came with."""
 
-import asyncio
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Annotated
 
 import httpx
@@ -12,22 +12,24 @@ from fluxline.contracts.errors import ErrorCategory
 from fluxline.postgres.pool import Database
 from fluxline.runtime.bus import Bus
 from fluxline.storage import Storage
+from fluxline_gateway import scopes
+from fluxline_gateway.audit import Audit
 from fluxline_gateway.errors import ApiError
+from fluxline_gateway.inspections import Inspections
 from fluxline_gateway.key_cache import KeyCache
+from fluxline_gateway.key_use import KeyUse
 from fluxline_gateway.keys import Principal
 from fluxline_gateway.live import LiveHub
+from fluxline_gateway.oidc import Tokens
+from fluxline_gateway.rate_limits import RateLimits, TooManyRequests
 from fluxline_gateway.settings import GatewaySettings
+from fluxline_gateway.stream_tickets import StreamTickets
+from fluxline_gateway.track_record import TrackRecord
 
 HTTP_TIMEOUT_S = 10.0
-INSPECTIONS = 2
-"""How many images one process decodes at a time: each may take up to 400 MB of pixels."""
 _HINT = "Send the header 'Authorization: Bearer fl_...'; make a key with `fluxline keys create --owner NAME`."
 
 bearer = HTTPBearer(auto_error=False, scheme_name="api_key", description="An API key: `fl_` and 40 characters")
-
-
-def _inspections() -> asyncio.Semaphore:
-    return asyncio.Semaphore(INSPECTIONS)
 
 
 def _http_client() -> httpx.AsyncClient:
@@ -44,8 +46,22 @@ class Gateway:
     storage: Storage
     live: LiveHub
     keys: KeyCache = field(default_factory=KeyCache)
+    key_use: KeyUse = field(default_factory=KeyUse)
+    audit: Audit = field(default_factory=Audit)
+    tickets: StreamTickets = field(default_factory=StreamTickets)
     http: httpx.AsyncClient = field(default_factory=_http_client)
-    inspections: asyncio.Semaphore = field(default_factory=_inspections)
+    inspections: Inspections = field(default_factory=Inspections)
+    track_record: TrackRecord = field(default_factory=TrackRecord)
+
+    @cached_property
+    def tokens(self) -> Tokens:
+        """What verifies JSON Web Tokens of the issuer in the settings."""
+        return Tokens(self.settings, self.http)
+
+    @cached_property
+    def rates(self) -> RateLimits:
+        """What counts the requests of each owner."""
+        return RateLimits(self.settings.requests_per_minute)
 
 
 def gateway_of(request: Request) -> Gateway:
@@ -58,21 +74,44 @@ Deps = Annotated[Gateway, Depends(gateway_of)]
 
 
 async def current_owner(
-    gateway: Deps, credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(bearer)]
+    request: Request, gateway: Deps, credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(bearer)]
 ) -> Principal:
-    """Whose key the request carries; a missing, malformed, unknown or revoked one is answered with 401."""
+    """Whose key or token the request carries; a missing, malformed, unknown or revoked one is answered with 401.
+
+    One that lacks the scope of the call is answered with 403: see `scopes`; an owner that sends too many with 429.
+    """
     if credentials is None:
-        raise _unauthorized("API key missing", "Bearer")
-    principal = await gateway.keys.verify(gateway.database, credentials.credentials)
-    if principal is None:
-        raise _unauthorized("API key not valid", 'Bearer error="invalid_token"')
+        raise unauthorized("API key missing", "Bearer")
+    principal = await _verified(gateway, credentials.credentials)
+    request.state.principal = principal
+    gateway.key_use.note(principal.key_id)
+    await count(request, gateway, principal.owner)
+    scopes.require(principal, scopes.needed(request.method, request.scope["route"].path))
     return principal
 
 
 Owner = Annotated[Principal, Depends(current_owner)]
 
 
-def _unauthorized(title: str, challenge: str) -> ApiError:
+async def count(request: Request, gateway: Gateway, owner: str) -> None:
+    """Count the request as the owner's. Raises TooManyRequests; the answer tells how the owner stands either way."""
+    quota = await gateway.rates.count(gateway.database, owner)
+    request.state.quota = quota
+    if quota.exceeded:
+        raise TooManyRequests(quota)
+
+
+async def _verified(gateway: Gateway, credentials: str) -> Principal:
+    """Whose token or key it is. Raises `ApiError` 401, or 503 when the token's issuer must be asked and is away."""
+    if gateway.tokens.take(credentials):
+        return await gateway.tokens.verify(credentials)
+    principal = await gateway.keys.verify(gateway.database, credentials)
+    if principal is None:
+        raise unauthorized("API key not valid")
+    return principal
+
+
+def unauthorized(title: str, challenge: str = 'Bearer error="invalid_token"') -> ApiError:
     """`challenge` is the WWW-Authenticate header of RFC 6750."""
     return ApiError(
         401,

@@ -2,9 +2,10 @@
 
 import re
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from fastapi.responses import JSONResponse, Response
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict
 
 from fluxline.contracts.errors import ErrorCategory
 
@@ -19,7 +20,26 @@ class FieldError(BaseModel):
 
 
 class Problem(BaseModel):
-    """An error by RFC 9457. `category` is one of fluxline's error categories, `hint` says what to do."""
+    """An error by RFC 9457. `category` is one of fluxline's error categories, `hint` says what to do.
+
+    `type` names the kind of problem, `detail` is about this one occurrence, `errors` has the fields that do not fit.
+    """
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "type": "urn:fluxline:problem:request-not-valid",
+                    "title": "Request not valid",
+                    "status": 422,
+                    "instance": "/v1/trainings",
+                    "category": "validation",
+                    "hint": "Correct the fields listed in errors and send it again.",
+                    "errors": [{"field": "steps", "message": "Input should be less than or equal to 4000"}],
+                }
+            ]
+        }
+    )
 
     type: str
     title: str
@@ -70,10 +90,10 @@ class InvalidFields(ApiError):
         super().__init__(422, "Request not valid", category=ErrorCategory.VALIDATION, hint=hint, errors=errors)
 
 
-def render(error: ApiError, instance: str) -> Response:
-    """The HTTP answer to a request for the path `instance`."""
+def problem_of(error: ApiError, instance: str) -> Problem:
+    """The document that tells it, for a request for the path `instance`."""
     slug = re.sub(r"[^a-z0-9]+", "-", error.title.lower()).strip("-")
-    problem = Problem(
+    return Problem(
         type=f"urn:fluxline:problem:{slug}",
         title=error.title,
         status=error.status,
@@ -83,12 +103,15 @@ def render(error: ApiError, instance: str) -> Response:
         hint=error.hint,
         errors=error.errors,
     )
-    return JSONResponse(
-        problem.model_dump(mode="json", exclude_none=True), error.status, error.headers, media_type=PROBLEM_JSON
-    )
 
 
-def problems(**statuses: str) -> dict[int | str, dict[str, str]]:
+def render(error: ApiError, instance: str) -> Response:
+    """The HTTP answer to a request for the path `instance`."""
+    content = problem_of(error, instance).model_dump(mode="json", exclude_none=True)
+    return JSONResponse(content, error.status, error.headers, media_type=PROBLEM_JSON)
+
+
+def problems(**statuses: str) -> dict[int | str, dict[str, Any]]:
     """The error answers of a call for its route's `responses`: `problems(_404="There is no such image")`."""
     return {int(status.removeprefix("_")): {"description": text} for status, text in statuses.items()}
 

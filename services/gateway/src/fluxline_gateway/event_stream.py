@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 from datetime import UTC, datetime
+from typing import NamedTuple
 from uuid import UUID
 
 import asyncpg
@@ -18,8 +19,9 @@ from starlette.types import Receive, Scope, Send
 from fluxline.runtime.logs import get_logger
 from fluxline_gateway.deps import Gateway
 from fluxline_gateway.errors import NotFound
-from fluxline_gateway.history import MAX_EVENTS, event_message, events_after, sse, stored_sequences
+from fluxline_gateway.history import sse, stored_sequences
 from fluxline_gateway.live import Subscriber
+from fluxline_gateway.past import has_told, past_messages
 from fluxline_gateway.state import TERMINAL, TrainingState
 from fluxline_gateway.training_views import training_out
 from fluxline_gateway.trainings import find_training
@@ -32,34 +34,57 @@ ENDS = frozenset({"model.published", "training.failed", "training.canceled", "tr
 REOPENS = "training.retry_requested"
 
 log = get_logger(__name__)
-Message = tuple[int, str, bytes]
-"""Sequence, type, and the encoded message."""
+
+
+class _Opening(NamedTuple):
+    """Where a stream begins: its snapshot's id, the newest sequence in it, and whether the training had ended."""
+
+    start: int
+    known: int
+    ended: bool
+    settled: bool
 
 
 async def live_stream(gateway: Gateway, owner: str, training_id: UUID, after: int | None) -> AsyncGenerator[bytes]:
-    """The stream's messages; `after` is the last sequence that the client has, None for a new one."""
-    await gateway.live.wait_until_reading()
-    with gateway.live.subscribe(training_id) as subscriber:
-        stored = await stored_sequences(gateway.database, training_id, [event.sequence for event in subscriber.recent])
+    """The stream's messages; `after` is the last sequence that the client has, None for a new one.
+
+    Thousands of these are open at a time, most of them silent: what only the beginning needs is let go of.
+    """
+    hub = gateway.live
+    await hub.wait_until_reading()
+    with hub.subscribe(training_id) as subscriber:
+        if not await hub.projected.reaches(subscriber.floor):
+            return
         try:
-            row = await find_training(gateway, owner, training_id)
+            snapshot, opening = await _open(gateway, owner, training_id, subscriber, after)
         except NotFound:  # deleted since the request came in
             yield END
             return
-        state = TrainingState.model_validate_json(row["state"])
-        start = _told_by(state, subscriber, stored) if after is None else after
-        yield sse(start, "snapshot", training_out(row).model_dump_json())
-        ended = state.status in TERMINAL
-        sent = start
-        async for sequence, event_type, message in _past(gateway, training_id, subscriber, start):
+        yield snapshot
+        del snapshot
+        sent, ended = opening.start, opening.ended
+        async for sequence, event_type, message in past_messages(gateway, training_id, subscriber, sent):
             yield message
             sent = sequence
-            ended = _has_ended(ended, event_type) if sequence > state.sequence else ended
-        if not (ended and _is_settled(gateway, row)):
-            async for message in _live(gateway, subscriber, sent, ended=ended):
+            ended = _has_ended(ended, event_type) if sequence > opening.known else ended
+        subscriber.recent = []
+        if not (ended and opening.settled and has_told(subscriber.told, opening.known)):
+            async for message in _live(gateway, subscriber, sent, opening.known, ended=ended):
                 yield message
         if not subscriber.lagging:
             yield END
+
+
+async def _open(
+    gateway: Gateway, owner: str, training_id: UUID, subscriber: Subscriber, after: int | None
+) -> tuple[bytes, _Opening]:
+    """The snapshot's message and what follows from it; raises `NotFound`."""
+    stored = await stored_sequences(gateway.database, training_id, [event.sequence for event in subscriber.recent])
+    row = await find_training(gateway, owner, training_id)
+    state = TrainingState.model_validate_json(row["state"])
+    start = _told_by(state, subscriber, stored) if after is None else after
+    snapshot = sse(start, "snapshot", training_out(row).model_dump_json())
+    return snapshot, _Opening(start, state.sequence, state.status in TERMINAL, _is_settled(gateway, row))
 
 
 def _told_by(state: TrainingState, subscriber: Subscriber, stored: set[int]) -> int:
@@ -69,30 +94,20 @@ def _told_by(state: TrainingState, subscriber: Subscriber, stored: set[int]) -> 
     return known if subscriber.told is None else min(known, subscriber.told)
 
 
-async def _past(gateway: Gateway, training_id: UUID, subscriber: Subscriber, after: int) -> AsyncIterator[Message]:
-    """Every event after that sequence, up to where the queue begins."""
-    cursor: int | None = after
-    while cursor is not None:
-        page = await events_after(gateway.database, training_id, cursor, MAX_EVENTS, until=subscriber.told)
-        end = page[-1].id if len(page) == MAX_EVENTS else None
-        messages = {event.id: (event.type, event_message(event)) for event in page}
-        for event in subscriber.recent:
-            if cursor < event.sequence and (end is None or event.sequence <= end):
-                messages[event.sequence] = (event.type, event.message)
-        for sequence, (event_type, message) in sorted(messages.items()):
-            yield sequence, event_type, message
-        cursor = end
+async def _live(
+    gateway: Gateway, subscriber: Subscriber, sent: int, known: int, *, ended: bool
+) -> AsyncIterator[bytes]:
+    """What comes through the queue, and heartbeats; ends a while after the training, or when the client is too slow.
 
-
-async def _live(gateway: Gateway, subscriber: Subscriber, sent: int, *, ended: bool) -> AsyncIterator[bytes]:
-    """What comes through the queue, and heartbeats; ends a while after the training, or when the client is too slow."""
+    The end waits until the hub has told all up to `known`, the newest sequence of the snapshot.
+    """
     while not subscriber.lagging:
         event = await subscriber.next(gateway.live.linger_s if ended else gateway.live.heartbeat_s)
         if event is not None and event.sequence > sent:
             sent = event.sequence
             ended = _has_ended(ended, event.type)
             yield event.message
-        elif event is None and ended:
+        elif event is None and ended and has_told(gateway.live.told, known):
             return
         elif event is None:
             yield HEARTBEAT
@@ -141,6 +156,7 @@ class EventStream(Response):
                 except TimeoutError:
                     log.info("live.client_too_slow")
                     return
+                del message  # the next one may be hours away
         await send({"type": "http.response.body", "body": b""})
 
 

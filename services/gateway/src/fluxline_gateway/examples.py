@@ -3,7 +3,14 @@
 A model's examples stand in its `json_schema_extra`; a test makes things of these ids and sends every example.
 """
 
+from collections.abc import Mapping
+from datetime import datetime
 from typing import Final
+from uuid import UUID
+
+from pydantic.config import JsonDict
+
+from fluxline_gateway.pages import encode_cursor, encode_name
 
 OWNER: Final = "ada"
 IMAGE_IDS: Final = tuple(f"1a7e5c1a-0000-4000-8000-00000000000{n}" for n in range(1, 6))
@@ -18,3 +25,49 @@ TRACE_ID: Final = "4bf92f3577b34da6a3ce929d0e0e4736"
 CREATED_AT: Final = "2026-11-25T10:00:00Z"
 UPDATED_AT: Final = "2026-11-25T10:20:00Z"
 EXPIRES_AT: Final = "2026-11-26T10:00:00Z"
+SEQUENCE: Final = 1_795_600_800_000_000
+HUB: Final[JsonDict] = {
+    "repo": "ada/flux-ada-7a1a1a60",
+    "commit": "0123456789abcdef0123456789abcdef01234567",
+    "url": "https://huggingface.co/ada/flux-ada-7a1a1a60",
+    "private": True,
+}
+
+_AUDIT_CURSOR: Final = encode_cursor((datetime.fromisoformat(UPDATED_AT), 1024))
+PARAMETERS: Final[Mapping[str, str | int | bool]] = {
+    "image_id": IMAGE_IDS[0],
+    "upload_id": UPLOAD_ID,
+    "training_id": TRAINING_ID,
+    "model_id": MODEL_ID,
+    "generation_id": GENERATION_ID,
+    "key_id": KEY_ID,
+    "delivery_id": DELIVERY_ID,
+    "owner": OWNER,
+    "limit": 20,
+    "cursor": encode_cursor((datetime.fromisoformat(UPDATED_AT), UUID(TRAINING_ID))),
+    "list_training_events.cursor": SEQUENCE - 1,
+    "list_audit.cursor": _AUDIT_CURSOR,
+    "list_audit_of_owners.cursor": _AUDIT_CURSOR,
+    "list_owners.cursor": encode_name("aaron"),
+    "after": SEQUENCE - 1,
+    "last_event_id": str(SEQUENCE - 1),
+    "Last-Event-ID": str(SEQUENCE - 1),
+    "idempotency-key": "8a0c7f4e-order-1",
+    "q": "Ada",
+    "list_trainings.status": "completed",
+}
+"""Of parameters by name, or by operation and name."""
+DESCRIPTIONS: Final[Mapping[str, str]] = {
+    "image_id": "the id of an image",
+    "upload_id": "the id of an upload",
+    "training_id": "the id of a training",
+    "model_id": "the id of a model",
+    "generation_id": "the id of a generation",
+    "key_id": "the id of an API key (not the key)",
+    "delivery_id": "the id of a webhook delivery",
+    "owner": "the name of an owner",
+    "status": "only those of this status",
+    "limit": "how many items a page has at most",
+    "Last-Event-ID": "the id of the last event that the client has; the stream goes on after it",
+}
+"""Of parameters that have no description of their own."""

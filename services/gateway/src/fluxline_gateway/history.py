@@ -83,3 +83,8 @@ def sse(event_id: int | None, name: str, data: str) -> bytes:
 def event_message(event: EventOut) -> bytes:
     """The event as a message of a live stream."""
     return sse(event.id, event.type, event.model_dump_json())
+
+
+def event_of_message(message: bytes) -> EventOut:
+    """The event of such a message."""
+    return EventOut.model_validate_json(message.partition(b"\ndata: ")[2])

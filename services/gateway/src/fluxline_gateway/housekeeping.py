@@ -1,4 +1,4 @@
-"""Housekeeping: each hour, what nobody needs any more is dropped from the gateway's tables."""
+"""Housekeeping: each hour, what nobody needs any more is dropped from the gateway's tables and from the storage."""
 
 import asyncio
 from datetime import timedelta
@@ -6,7 +6,9 @@ from datetime import timedelta
 from fluxline.postgres.outbox import Relay
 from fluxline.postgres.pool import Database, database_error
 from fluxline.runtime.logs import get_logger
-from fluxline_gateway import watches
+from fluxline.storage import Storage, StorageError
+from fluxline_gateway import audit, watches, webhook_deliveries, webhook_secrets
+from fluxline_gateway.image_upload_store import UploadStore, remove_abandoned
 
 EVERY_S = 3600.0
 KEEP_KEYS = timedelta(days=30)
@@ -19,9 +21,10 @@ log = get_logger(__name__)
 class Housekeeping:
     """Drops old rows; any number may run, at once too."""
 
-    def __init__(self, database: Database, relay: Relay, *, every_s: float = EVERY_S) -> None:
+    def __init__(self, database: Database, relay: Relay, storage: Storage, *, every_s: float = EVERY_S) -> None:
         self.database = database
         self.relay = relay
+        self.storage = storage
         self.every_s = every_s
 
     async def run(self) -> None:
@@ -30,14 +33,19 @@ class Housekeeping:
             try:
                 await self.clean()
             except Exception as error:
-                if database_error(error) is None:
+                if database_error(error) is None and not isinstance(error, StorageError):
                     raise
                 log.warning("housekeeping.waiting", reason=type(error).__name__)
             await asyncio.sleep(self.every_s)
 
     async def clean(self) -> None:
-        """Drop published outbox rows, old idempotency keys, and what the watchdog kept of ended trainings."""
+        """Drop what is old or has ended; what lies in the storage comes last, for that may be out of reach."""
         await self.relay.purge()
         async with self.database.transaction() as connection:
             await connection.execute(_PURGE_KEYS, KEEP_KEYS)
             await watches.purge(connection)
+            await webhook_deliveries.purge(connection)
+            await webhook_secrets.purge(connection)
+            await audit.purge(connection)
+        await UploadStore(self.database).purge()
+        await remove_abandoned(self.storage)

@@ -41,22 +41,23 @@ async def create_once(
     body: BaseModel,
     make: Callable[[Connection], Awaitable[Created]],
     *,
+    status: int = 202,
     wait_s: float = WAIT_S,
 ) -> Response:
-    """The 202 answer of `make`, which runs in one transaction with the key's record; the stored one when repeated.
+    """The answer of `make`, which runs in one transaction with the key's record; the stored one when repeated.
 
     What `make` raises leaves the key unused. Raises `ApiError` 422 when the key came with another request before,
     409 when that request is still at work after `wait_s`.
     """
     async with database.transaction() as connection:
         if key is None:
-            return _response(await make(connection))
+            return _response(await make(connection), status)
         request_sha256 = hashlib.sha256(f"{request.url.path}\n{body.model_dump_json()}".encode()).digest()
         if not await _claim(connection, owner, key, request_sha256, wait_s):
-            return _response(await _repeated(connection, owner, key, request_sha256), repeated=True)
+            return _response(await _repeated(connection, owner, key, request_sha256), status, repeated=True)
         created = await make(connection)
         await connection.execute(_REMEMBER, owner, key, *created)
-    return _response(created)
+    return _response(created, status)
 
 
 async def _claim(connection: Connection, owner: str, key: str, request_sha256: bytes, wait_s: float) -> bool:
@@ -85,6 +86,6 @@ async def _repeated(connection: Connection, owner: str, key: str, request_sha256
     return Created(row["location"], row["answer"])
 
 
-def _response(created: Created, *, repeated: bool = False) -> Response:
+def _response(created: Created, status: int, *, repeated: bool = False) -> Response:
     headers = {"Location": created.location} | ({"Idempotent-Replayed": "true"} if repeated else {})
-    return Response(created.answer, 202, headers, media_type="application/json")
+    return Response(created.answer, status, headers, media_type="application/json")

@@ -9,6 +9,7 @@ from typing import Any
 from fastapi import APIRouter, Request
 
 from fluxline_gateway.deps import Deps, Gateway, Owner
+from fluxline_gateway.errors import problems
 from fluxline_gateway.image_store import Image, ImageStore
 from fluxline_gateway.image_verdicts import RejectedFile, UploadVerdicts, judge, verdicts_of
 from fluxline_gateway.images import Store
@@ -22,13 +23,23 @@ _UPLOAD_BODY: dict[str, Any] = {
     "requestBody": {"required": True, "content": {"multipart/form-data": {"schema": _FORM}}}
 }
 
+_REFUSALS = problems(
+    _400="The multipart body is malformed",
+    _408="The upload stalls or crawls",
+    _413="The upload is larger, or has more files, than an upload may",
+    _415="The body is no multipart/form-data",
+    _422="The form has no file, or another field",
+    _429="Too many of the owner's uploads run at once",
+    _503="All places for uploads are taken",
+)
 
-@router.post("", status_code=201, operation_id="upload_images", openapi_extra=_UPLOAD_BODY)
+
+@router.post("", status_code=201, operation_id="upload_images", openapi_extra=_UPLOAD_BODY, responses=_REFUSALS)
 async def upload_images(request: Request, gateway: Deps, store: Store, owner: Owner) -> UploadVerdicts:
     """Upload photos in the multipart field `files`; the same bytes again give the same id."""
     with _slots.taken(owner.owner), TemporaryDirectory(prefix="fluxline-upload-") as folder:
         verdicts = await _verdicts(request, gateway, store, owner.owner, Path(folder))
-    return verdicts_of(verdicts)
+    return await verdicts_of(store, owner.owner, verdicts)
 
 
 async def _verdicts(

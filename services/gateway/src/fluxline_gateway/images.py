@@ -1,31 +1,55 @@
 """`/v1/images`: an owner's images, their bytes and thumbnails; everybody else's do not exist."""
 
-import asyncio
 from datetime import datetime
-from typing import Annotated
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Annotated, Any, Final
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Request, Response
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from fluxline.contracts.errors import ErrorCategory
-from fluxline.contracts.limits import MAX_IMAGE_BYTES
+from fluxline.contracts.job import Caption
 from fluxline.storage.signing import content_disposition
 from fluxline_gateway.deps import Deps, Gateway, Owner
-from fluxline_gateway.errors import ApiError, NotFound
+from fluxline_gateway.errors import ApiError, NotFound, problems
+from fluxline_gateway.examples import CREATED_AT, IMAGE_IDS, SHA256
 from fluxline_gateway.image_store import MEDIA_TYPES, Image, ImageInUse, ImageStore
+from fluxline_gateway.near_duplicates import NEAR_DUPLICATE, warning
 from fluxline_gateway.pages import DEFAULT_LIMIT, Cursor, Limit, Page, decode_cursor, encode_cursor, link_next
 from fluxline_gateway.streaming import stored_file
-from fluxline_gateway.thumbnails import thumbnail
 
 router = APIRouter(prefix="/v1/images", tags=["images"])
+NO_NUL = r"^[^\x00]*$"
+"""PostgreSQL's text holds every character but this."""
+EXAMPLE: Final[dict[str, Any]] = {
+    "id": IMAGE_IDS[0],
+    "filename": "ada-in-the-garden.jpg",
+    "width": 3024,
+    "height": 4032,
+    "size_bytes": 3_812_604,
+    "format": "jpeg",
+    "sha256": SHA256,
+    "caption": "ADATOK in a garden, smiling",
+    "warnings": [warning("ada-in-the-garden-2.jpg")],
+    "warning_codes": [NEAR_DUPLICATE],
+    "near_duplicates": [IMAGE_IDS[1]],
+    "created_at": CREATED_AT,
+}
 PRIVATE_FOR_EVER = {"Cache-Control": "private, max-age=31536000, immutable"}
+NO_SUCH_IMAGE: Final = problems(_404="There is no such image")
+_FILE: Final = NO_SUCH_IMAGE | problems(_416="The range lies outside of the file")
 
 
 class ImageView(BaseModel):
-    """An accepted image; width and height in pixels as seen upright, `format` is that of the content."""
+    """An accepted image; width and height in pixels as seen upright, `format` is that of the content.
 
-    model_config = ConfigDict(from_attributes=True)
+    `warnings` are sentences for people, `warning_codes` the same for programs: extreme_aspect_ratio, blurry, dark,
+    low_contrast, near_duplicate. `near_duplicates` are the owner's other images that look alike.
+    """
+
+    model_config = ConfigDict(from_attributes=True, json_schema_extra={"examples": [EXAMPLE]})
 
     id: UUID
     filename: str
@@ -34,8 +58,22 @@ class ImageView(BaseModel):
     size_bytes: int
     format: str
     sha256: str
+    caption: str | None
     warnings: list[str]
+    warning_codes: list[str]
+    near_duplicates: list[UUID]
     created_at: datetime
+
+
+class ImageChange(BaseModel):
+    """What an image shows, in words that are trained along with it; null or nothing leaves that to fluxline.
+
+    It is used in the trainings that name no other caption for the image.
+    """
+
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"caption": EXAMPLE["caption"]}]})
+
+    caption: Annotated[Caption, Field(pattern=NO_NUL)] | None
 
 
 def image_store(gateway: Deps) -> ImageStore:
@@ -74,13 +112,22 @@ async def owned_image(image_id: UUID, store: Store, owner: Owner) -> Image:
 OwnedImage = Annotated[Image, Depends(owned_image)]
 
 
-@router.get("/{image_id}", operation_id="get_image")
+@router.get("/{image_id:uuid}", operation_id="get_image", responses=NO_SUCH_IMAGE)
 async def get_image(image: OwnedImage) -> ImageView:
     """One image's facts."""
     return ImageView.model_validate(image)
 
 
-@router.get("/{image_id}/content", operation_id="get_image_content", response_class=Response)
+@router.patch("/{image_id:uuid}", operation_id="update_image", responses=NO_SUCH_IMAGE)
+async def update_image(image_id: UUID, body: ImageChange, store: Store, owner: Owner) -> ImageView:
+    """Say what an image shows, for trainings that name no other caption for it."""
+    image = await store.describe(owner.owner, image_id, body.caption or None)
+    if image is None:
+        raise NotFound("Image")
+    return ImageView.model_validate(image)
+
+
+@router.get("/{image_id:uuid}/content", operation_id="get_image_content", response_class=Response, responses=_FILE)
 async def get_image_content(request: Request, gateway: Deps, image: OwnedImage) -> Response:
     """The image as it was uploaded."""
     disposition = content_disposition(image.filename).replace("attachment", "inline", 1)
@@ -95,7 +142,7 @@ async def get_image_content(request: Request, gateway: Deps, image: OwnedImage) 
     )
 
 
-@router.get("/{image_id}/thumbnail", operation_id="get_image_thumbnail", response_class=Response)
+@router.get("/{image_id:uuid}/thumbnail", operation_id="get_image_thumbnail", response_class=Response, responses=_FILE)
 async def get_image_thumbnail(request: Request, gateway: Deps, image: OwnedImage) -> Response:
     """A JPEG of at most 512 px on its longest side, upright; made when it is first asked for."""
     stored = await gateway.storage.stat(image.thumbnail_key)
@@ -111,7 +158,12 @@ async def get_image_thumbnail(request: Request, gateway: Deps, image: OwnedImage
     )
 
 
-@router.delete("/{image_id}", status_code=204, operation_id="delete_image")
+@router.delete(
+    "/{image_id:uuid}",
+    status_code=204,
+    operation_id="delete_image",
+    responses=NO_SUCH_IMAGE | problems(_409="A training that has not ended needs the image"),
+)
 async def delete_image(image_id: UUID, store: Store, owner: Owner) -> None:
     """Delete an image and its bytes; refused while a training that has not ended needs it."""
     try:
@@ -128,8 +180,10 @@ async def delete_image(image_id: UUID, store: Store, owner: Owner) -> None:
 
 
 async def _make_thumbnail(gateway: Gateway, image: Image) -> int:
-    content = await gateway.storage.read(image.storage_key, max_bytes=MAX_IMAGE_BYTES)
-    async with gateway.inspections:
-        small = await asyncio.to_thread(thumbnail, content)
-    await gateway.storage.put(image.thumbnail_key, small, content_type="image/jpeg")
-    return len(small)
+    """Its size in bytes, once it is stored."""
+    async with gateway.inspections.thumbnails:
+        with TemporaryDirectory(prefix="fluxline-thumbnail-") as folder:
+            original, small = Path(folder, "original"), Path(folder, "small")
+            await gateway.storage.get(image.storage_key, original)
+            await gateway.inspections.thumbnail(original, small)
+            return (await gateway.storage.put(image.thumbnail_key, small, content_type="image/jpeg")).size_bytes

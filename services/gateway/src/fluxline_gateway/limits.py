@@ -1,9 +1,9 @@
 """`GET /v1/limits`: the one set of limits, for every client to show."""
 
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from fastapi import APIRouter
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict
 
 from fluxline.contracts import limits
 from fluxline_gateway.uploads import MAX_UPLOAD_FILES
@@ -13,8 +13,15 @@ N = TypeVar("N", int, float)
 router = APIRouter(prefix="/v1", tags=["limits"])
 
 
+def _itself(schema: dict[str, Any], model: type[BaseModel]) -> None:
+    """These models have one value, which is their example."""
+    schema["examples"] = [model().model_dump(mode="json")]
+
+
 class Range(BaseModel, Generic[N]):
     """A number between `min` and `max`, both included."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"min": 1, "max": 128, "default": 16}]})
 
     min: N
     max: N
@@ -24,6 +31,8 @@ class Range(BaseModel, Generic[N]):
 class Length(BaseModel):
     """A text's length in characters."""
 
+    model_config = ConfigDict(json_schema_extra={"examples": [{"min": 1, "max": 50}]})
+
     min: int
     max: int
 
@@ -31,12 +40,16 @@ class Length(BaseModel):
 class Choice(BaseModel):
     """One of `options`."""
 
+    model_config = ConfigDict(json_schema_extra={"examples": [{"options": ["webp", "jpg", "png"], "default": "webp"}]})
+
     options: list[str]
     default: str
 
 
 class ImageLimits(BaseModel):
     """What an image must satisfy; the format is that of the content, the short side counts after orientation."""
+
+    model_config = ConfigDict(json_schema_extra=_itself)
 
     per_training_min: int = limits.MIN_IMAGES
     per_training_max: int = limits.MAX_IMAGES
@@ -52,6 +65,8 @@ class ImageLimits(BaseModel):
 class TrainingLimits(BaseModel):
     """The bounds of a training's fields; `resolution` takes one to three of its options, joined by commas."""
 
+    model_config = ConfigDict(json_schema_extra=_itself)
+
     name: Length = Length(min=1, max=limits.MAX_NAME_CHARS)
     trigger_word: Length = Length(min=1, max=limits.MAX_TRIGGER_WORD_CHARS)
     base_model: Choice = Choice(options=list(limits.BASE_MODELS), default=limits.BASE_MODELS[0])
@@ -65,6 +80,8 @@ class TrainingLimits(BaseModel):
 
 class GenerationLimits(BaseModel):
     """The bounds of a generation's fields."""
+
+    model_config = ConfigDict(json_schema_extra=_itself)
 
     prompt: Length = Length(min=1, max=limits.MAX_PROMPT_CHARS)
     aspect_ratio: Choice = Choice(options=list(limits.ASPECT_RATIOS), default=limits.ASPECT_RATIOS[0])
@@ -83,6 +100,8 @@ class GenerationLimits(BaseModel):
 
 class Limits(BaseModel):
     """What the API accepts."""
+
+    model_config = ConfigDict(json_schema_extra=_itself)
 
     images: ImageLimits = ImageLimits()
     training: TrainingLimits = TrainingLimits()

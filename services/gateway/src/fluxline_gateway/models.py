@@ -7,11 +7,12 @@ from uuid import UUID
 import asyncpg
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import RedirectResponse
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict
 
 from fluxline.contracts.job import HubPublication
+from fluxline_gateway import examples
 from fluxline_gateway.deps import Deps, Gateway, Owner
-from fluxline_gateway.errors import NotFound
+from fluxline_gateway.errors import NotFound, problems
 from fluxline_gateway.pages import DEFAULT_LIMIT, Cursor, Limit, Page, decode_cursor, encode_cursor, link_next
 
 router = APIRouter(prefix="/v1/models", tags=["models"])
@@ -26,6 +27,27 @@ ORDER BY created_at DESC, id DESC LIMIT $4
 
 class ModelOut(BaseModel):
     """A trained model; `huggingface` is null where it was not published."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "id": examples.MODEL_ID,
+                    "training_id": examples.TRAINING_ID,
+                    "name": "Ada",
+                    "trigger_word": "ADATOK",
+                    "base_model": "black-forest-labs/FLUX.1-dev",
+                    "sha256": examples.SHA256,
+                    "size_bytes": 171_969_408,
+                    "provider": "replicate",
+                    "provider_version": "ada/flux-ada-7a1a1a60:4bf92f3577b34da6",
+                    "huggingface": examples.HUB,
+                    "weights_url": f"/v1/models/{examples.MODEL_ID}/weights",
+                    "created_at": examples.UPDATED_AT,
+                }
+            ]
+        }
+    )
 
     id: UUID
     training_id: UUID
@@ -59,13 +81,19 @@ async def list_models(
     return Page[ModelOut](items=[_model_out(row) for row in rows[:limit]], next_cursor=next_cursor)
 
 
-@router.get("/{model_id}", operation_id="get_model")
+@router.get("/{model_id}", operation_id="get_model", responses=problems(_404="There is no such model"))
 async def get_model(model_id: UUID, gateway: Deps, owner: Owner) -> ModelOut:
     """One model."""
     return _model_out(await find_model(gateway, owner.owner, model_id))
 
 
-@router.get("/{model_id}/weights", operation_id="download_weights", status_code=307, response_class=RedirectResponse)
+@router.get(
+    "/{model_id}/weights",
+    operation_id="download_weights",
+    status_code=307,
+    response_class=RedirectResponse,
+    responses={307: {"description": "Follow the link to the file"}, **problems(_404="There is no such model")},
+)
 async def download_weights(model_id: UUID, gateway: Deps, owner: Owner) -> RedirectResponse:
     """The way to the .safetensors: a link that works for a quarter of an hour."""
     row = await find_model(gateway, owner.owner, model_id)

@@ -2,18 +2,23 @@
 
 import base64
 import json
+from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Annotated, Generic, TypeVar
+from typing import Annotated, Any, Generic, TypeVar
 from uuid import UUID
 
 from fastapi import Query, Request, Response
-from pydantic import BaseModel
+from pydantic import BaseModel, TypeAdapter
 
+from fluxline.contracts.ids import OwnerName
 from fluxline_gateway.errors import FieldError, InvalidFields
 
 T = TypeVar("T")
+_OWNER: TypeAdapter[str] = TypeAdapter(OwnerName)
 Position = tuple[datetime, UUID]
 """Where a page ends: `created_at` (aware) and `id` of its last item."""
+NumberedPosition = tuple[datetime, int]
+"""The same of what is numbered: a time (aware) and a bigint."""
 
 DEFAULT_LIMIT = 20
 MAX_LIMIT = 100
@@ -28,19 +33,53 @@ class Page(BaseModel, Generic[T]):
     next_cursor: str | None = None
 
 
-def encode_cursor(position: Position) -> str:
+def encode_cursor(position: Position | NumberedPosition) -> str:
     """The opaque cursor of the page after `position`."""
     created_at, item_id = position
-    return base64.urlsafe_b64encode(json.dumps([created_at.isoformat(), str(item_id)]).encode()).decode().rstrip("=")
+    return _encode([created_at.isoformat(), str(item_id)])
 
 
 def decode_cursor(cursor: str | None) -> Position | None:
     """Where the page starts, None at the newest; a cursor that is not ours is answered with 422."""
+    return _decode(cursor, lambda created_at, item_id: (_moment(created_at), UUID(item_id)))
+
+
+def decode_numbered(cursor: str | None) -> NumberedPosition | None:
+    """The same of a list whose items are numbered."""
+    return _decode(cursor, lambda at, number: (_moment(at), _bigint(number)))
+
+
+def encode_name(name: str) -> str:
+    """The cursor of a list in the order of owners' names."""
+    return _encode([name])
+
+
+def decode_name(cursor: str | None) -> str | None:
+    """The name that the page starts after, None at the first."""
+    return _decode(cursor, _OWNER.validate_python)
+
+
+def _moment(text: str) -> datetime:
+    return datetime.fromisoformat(text).astimezone(UTC)
+
+
+def _bigint(text: str) -> int:
+    if not (number := int(text)) < 2**63 or number < 0:
+        raise ValueError(text)
+    return number
+
+
+def _encode(parts: list[str]) -> str:
+    return base64.urlsafe_b64encode(json.dumps(parts).encode()).decode().rstrip("=")
+
+
+def _decode(cursor: str | None, read: Callable[..., T]) -> T | None:
+    """What `read` makes of the cursor's parts."""
     if cursor is None:
         return None
     try:
-        created_at, item_id = json.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
-        return datetime.fromisoformat(created_at).astimezone(UTC), UUID(item_id)
+        parts: list[Any] = json.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
+        return read(*parts)
     except (ValueError, TypeError, AttributeError, OverflowError):
         raise InvalidFields(
             FieldError(field="cursor", message="is not a cursor of this list"),

@@ -17,6 +17,7 @@ from fluxline.postgres.pool import Connection, Database
 from fluxline.runtime.envelope import Received, read_event
 from fluxline.runtime.errors import Unreadable
 from fluxline.runtime.logs import get_logger
+from fluxline_gateway import spending
 from fluxline_gateway.deletion import remove
 from fluxline_gateway.fold import apply
 from fluxline_gateway.history import event_out, is_of_training
@@ -89,6 +90,7 @@ async def _project_trainings(connection: Connection, known: list[Sequenced]) -> 
     """Trainings are locked first and in order of their ids, so that replicas wait for each other, not for ever."""
     ids = sorted({event.training_id for _, event in known if event.training_id})
     rows = {row["id"]: row for row in await connection.fetch(_LOCK, ids)}
+    await _settle(connection, known)
     news: dict[UUID | None, list[Sequenced]] = defaultdict(list)
     for sequence, event in await _append(connection, [pair for pair in known if pair[1].training_id in rows]):
         news[event.training_id].append((sequence, event))
@@ -100,13 +102,28 @@ async def _project_trainings(connection: Connection, known: list[Sequenced]) -> 
 
 
 async def _move(connection: Connection, row: asyncpg.Record, news: list[Sequenced]) -> None:
-    """Apply what is new to a training; one that was only waiting for its end to be deleted is deleted with it."""
-    state = TrainingState.model_validate_json(row["state"])
+    """Apply what is new to a training; one that was only waiting for its end to be deleted is deleted with it.
+
+    Each status on the way is saved, for a webhook tells of it, however many events come at once.
+    """
+    state = first = TrainingState.model_validate_json(row["state"])
     for sequence, event in news:
-        state = apply(state, event, sequence)
+        before, state = state.status, apply(state, event, sequence)
+        if state.status != before:
+            await save(connection, row["id"], state)
     await save(connection, row["id"], state)
-    if row["deleting"] and state.status in TERMINAL:
+    has_ended = state.status in TERMINAL
+    if has_ended != (first.status in TERMINAL) or state.run != first.run:
+        await spending.end(connection, row["id"], state.run, state.last_event_at if has_ended else None)
+    if row["deleting"] and has_ended:
         await remove(connection, row, state, keep_repository=row["keep_repository"])
+
+
+async def _settle(connection: Connection, known: list[Sequenced]) -> None:
+    """What the provider's runs have cost, whatever became of their trainings: who is deleted has paid, too."""
+    trained = [event for _, event in known if isinstance(event, e.TrainingSucceeded)]
+    for event in sorted(trained, key=lambda event: (event.training_id, event.run)):
+        await spending.settle(connection, event.training_id, event.run, event.cost, event.occurred_at)
 
 
 async def _append(connection: Connection, known: list[Sequenced]) -> list[Sequenced]:
@@ -137,5 +154,8 @@ async def _project_generation(connection: Connection, event: Event) -> None:
             await connection.execute(_RUN_GENERATION, event.generation_id)
         case e.GenerationSucceeded():
             await connection.execute(_END_GENERATION, event.generation_id, "succeeded", event.model_dump_json())
+            await spending.settle(connection, event.generation_id, 0, event.cost, event.occurred_at)
+            await spending.release(connection, [event.generation_id])
         case e.GenerationFailed():
             await connection.execute(_END_GENERATION, event.generation_id, "failed", event.model_dump_json())
+            await spending.release(connection, [event.generation_id])

@@ -12,20 +12,21 @@ import asyncpg
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel
 
-from fluxline.contracts.errors import ErrorCategory
+from fluxline.contracts.errors import ErrorCategory, Stage
 from fluxline.postgres.outbox import enqueue
 from fluxline.postgres.pool import Connection
 from fluxline_gateway.deletion import remove, stop
-from fluxline_gateway.deps import Deps, Owner
-from fluxline_gateway.errors import ApiError
+from fluxline_gateway.deps import Deps, Gateway, Owner
+from fluxline_gateway.errors import ApiError, problems
 from fluxline_gateway.fold import canceling, retried
 from fluxline_gateway.idempotency import Created, IdempotencyKey, create_once
 from fluxline_gateway.retries import retry_requested
+from fluxline_gateway.spending import Reservation, reserve
 from fluxline_gateway.state import TERMINAL, Status, TrainingState
 from fluxline_gateway.training_rows import lock, save
-from fluxline_gateway.training_views import TrainingOut, training_out
+from fluxline_gateway.training_views import TrainingOut, likely_usd, training_out
 
-router = APIRouter(prefix="/v1/trainings/{training_id}", tags=["trainings"])
+router = APIRouter(prefix="/v1/trainings/{training_id:uuid}", tags=["trainings"])
 
 _MARK = "UPDATE trainings SET deleting = true, keep_repository = keep_repository OR $2 WHERE id = $1"
 _NOT_CANCELED: dict[Status, str] = {
@@ -49,7 +50,7 @@ class Action(BaseModel):
     status_code=202,
     operation_id="cancel_training",
     response_model=TrainingOut,
-    responses={409: {"description": "It has completed or failed"}},
+    responses=problems(_404="There is no such training", _409="It has completed or failed"),
 )
 async def cancel_training(
     request: Request, training_id: UUID, gateway: Deps, owner: Owner, idempotency_key: IdempotencyKey = None
@@ -64,13 +65,22 @@ async def cancel_training(
     status_code=202,
     operation_id="retry_training",
     response_model=TrainingOut,
-    responses={409: {"description": "It has not failed, or needs images that were deleted"}},
+    responses=problems(
+        _402="It would exceed the spend cap",
+        _404="There is no such training",
+        _409="It has not failed, or needs images that were deleted",
+        _429="As many trainings run as may at once, or too many requests were sent",
+    ),
 )
 async def retry_training(
     request: Request, training_id: UUID, gateway: Deps, owner: Owner, idempotency_key: IdempotencyKey = None
 ) -> Response:
-    """Go on with a failed training, at the stage that failed and with what it has. A repeat is the same retry."""
-    make = partial(_retry, owner.owner, training_id)
+    """Go on with a failed training, at the stage that failed and with what it has. A repeat is the same retry.
+
+    It publishes as was asked for at first, under the licence accepted then. One that trains again reserves its likely
+    cost again; one that has only to publish costs nothing.
+    """
+    make = partial(_retry, gateway, owner.owner, training_id)
     return await create_once(gateway.database, owner.owner, idempotency_key, request, Action(), make)
 
 
@@ -79,7 +89,10 @@ async def retry_training(
     status_code=204,
     operation_id="delete_training",
     response_class=Response,
-    responses={202: {"description": "It still runs: it is canceled first, and is gone for every reader already"}},
+    responses={
+        202: {"description": "It still runs: it is canceled first, and is gone for every reader already"},
+        **problems(_404="There is no such training"),
+    },
 )
 async def delete_training(
     training_id: UUID,
@@ -115,7 +128,7 @@ async def _stop(connection: Connection, row: asyncpg.Record, state: TrainingStat
     return await save(connection, row["id"], canceling(state, state.run))
 
 
-async def _retry(owner: str, training_id: UUID, connection: Connection) -> Created:
+async def _retry(gateway: Gateway, owner: str, training_id: UUID, connection: Connection) -> Created:
     row, state = await lock(connection, owner, training_id)
     if hint := _NOT_RETRIED.get(state.status):
         raise _conflict("Training not retried", state, hint)
@@ -125,7 +138,12 @@ async def _retry(owner: str, training_id: UUID, connection: Connection) -> Creat
         return _created(row)
     event = await retry_requested(connection, row, state.run + 1, state.error)
     await enqueue(connection, "gateway", event)
-    return _created(await save(connection, training_id, retried(state, event.run, event.from_stage)))
+    row = await save(connection, training_id, retried(state, event.run, event.from_stage))
+    usd = 0.0 if event.from_stage is Stage.HUGGINGFACE_UPLOAD else likely_usd(row)
+    price = gateway.settings.training_usd_per_second
+    reservation = Reservation(training_id, owner, "training", usd, price, event.run)
+    await reserve(connection, reservation, gateway.settings)
+    return _created(row)
 
 
 def _created(row: asyncpg.Record) -> Created:

@@ -7,10 +7,13 @@ import asyncpg
 from fluxline.postgres.pool import Connection
 from fluxline_gateway.errors import NotFound
 from fluxline_gateway.state import TrainingState
+from fluxline_gateway.webhook_deliveries import tell_status
 
 _LOCK = "SELECT * FROM trainings WHERE owner = $1 AND id = $2 AND (NOT deleting OR $3) FOR UPDATE"
 _SAVE = """
-UPDATE trainings SET state = $2, status = $3, waiting_reason = NULL, updated_at = now() WHERE id = $1 RETURNING *
+UPDATE trainings SET state = $2, status = $3, waiting_reason = NULL, updated_at = clock_timestamp()
+FROM (SELECT status FROM trainings WHERE id = $1) AS before
+WHERE id = $1 RETURNING trainings.*, before.status AS status_before
 """
 
 
@@ -25,6 +28,11 @@ async def lock(
 
 
 async def save(connection: Connection, training_id: UUID, state: TrainingState) -> asyncpg.Record:
-    """The row with its new state; what was said of its waiting is void."""
+    """The row with its new state, which the running transaction has locked; what was said of its waiting is void.
+
+    A new status is told to the webhook that the training was asked for with.
+    """
     [row] = await connection.fetch(_SAVE, training_id, state.model_dump_json(), state.status)
+    if row["status_before"] != state.status:
+        await tell_status(connection, row, state)
     return row

@@ -1,7 +1,7 @@
 """`/v1/trainings`: ask for a training, read one, list them. Reads show stored state and have no effects."""
 
-import hashlib
 import json
+from functools import partial
 from typing import Annotated
 from uuid import UUID, uuid4
 
@@ -14,21 +14,24 @@ from fluxline.postgres.outbox import enqueue
 from fluxline.postgres.pool import Connection
 from fluxline.runtime.telemetry import current_trace_id
 from fluxline_gateway.deps import Deps, Gateway, Owner
-from fluxline_gateway.errors import FieldError, InvalidFields, NotFound
+from fluxline_gateway.errors import NotFound, problems
+from fluxline_gateway.estimates import estimate
 from fluxline_gateway.idempotency import Created, IdempotencyKey, create_once
 from fluxline_gateway.pages import DEFAULT_LIMIT, Cursor, Limit, Page, decode_cursor, encode_cursor, link_next
+from fluxline_gateway.spending import Reservation, reserve
 from fluxline_gateway.state import Status, TrainingState
-from fluxline_gateway.streaming import matches
-from fluxline_gateway.training_views import TrainingIn, TrainingOut, training_out
+from fluxline_gateway.training_images import image_refs
+from fluxline_gateway.training_requests import TrainingIn
+from fluxline_gateway.training_views import TrainingOut, training_out
+from fluxline_gateway.webhook_urls import require_sendable
 
 router = APIRouter(prefix="/v1/trainings", tags=["trainings"])
 
 NO_NUL = r"^[^\x00]*$"
 """PostgreSQL's text holds every character but this."""
-_IMAGES = "SELECT id, storage_key, sha256 FROM images WHERE owner = $1 AND id = ANY($2::uuid[]) FOR SHARE"
 _ADD = """
-INSERT INTO trainings (id, owner, name, status, request, image_ids, state, trace_id)
-VALUES ($1, $2, $3, 'requested', $4, $5, $6, $7) RETURNING *
+INSERT INTO trainings (id, owner, name, status, request, image_ids, state, trace_id, estimate)
+VALUES ($1, $2, $3, 'requested', $4, $5, $6, $7, $8) RETURNING *
 """
 _FIND = "SELECT * FROM trainings WHERE owner = $1 AND id = $2 AND NOT deleting"
 _PAGE = """
@@ -41,16 +44,28 @@ ORDER BY created_at DESC, id DESC LIMIT $6
 """
 
 
-@router.post("", status_code=202, operation_id="create_training", response_model=TrainingOut)
+@router.post(
+    "",
+    status_code=202,
+    operation_id="create_training",
+    response_model=TrainingOut,
+    responses=problems(
+        _402="It would exceed the spend cap",
+        _422="A field does not fit, an image is not the owner's, or the licence is not accepted",
+        _429="As many trainings run as may at once, or too many requests were sent",
+    ),
+)
 async def create_training(
     request: Request, body: TrainingIn, gateway: Deps, owner: Owner, idempotency_key: IdempotencyKey = None
 ) -> Response:
-    """Ask for a training. It is certain once this is answered: row and event are stored together."""
+    """Ask for a training. It is certain once this is answered: row and event are stored together.
 
-    async def make(connection: Connection) -> Created:
-        row = await _request_training(connection, owner.owner, body)
-        return Created(f"/v1/trainings/{row['id']}", training_out(row).model_dump_json())
-
+    Its likely cost (`estimate.cost_usd.likely`) is reserved until the real one is known, and counts against the cap.
+    To publish, `publish.accept_license` must be true: nothing is trained, nor paid, for a licence that is still open.
+    """
+    if body.webhook_url:
+        require_sendable(str(body.webhook_url), gateway.settings.webhook_origins, "webhook_url")
+    make = partial(_request_training, gateway, owner.owner, body)
     return await create_once(gateway.database, owner.owner, idempotency_key, request, body, make)
 
 
@@ -77,15 +92,10 @@ async def list_trainings(
     return page
 
 
-@router.get("/{training_id}", operation_id="get_training", response_model=TrainingOut)
-async def get_training(request: Request, training_id: UUID, gateway: Deps, owner: Owner) -> Response:
-    """One training, as its events have told so far. Answers 304 when its ETag is the caller's."""
-    body = training_out(await find_training(gateway, owner.owner, training_id)).model_dump_json().encode()
-    etag = hashlib.sha256(body).hexdigest()[:32]
-    headers = {"ETag": f'"{etag}"', "Cache-Control": "private, no-cache"}
-    if matches(request.headers.get("if-none-match"), etag):
-        return Response(status_code=304, headers=headers)
-    return Response(body, headers=headers, media_type="application/json")
+@router.get("/{training_id:uuid}", operation_id="get_training")
+async def get_training(training_id: UUID, gateway: Deps, owner: Owner) -> TrainingOut:
+    """One training, as its events have told so far."""
+    return training_out(await find_training(gateway, owner.owner, training_id))
 
 
 async def find_training(gateway: Gateway, owner: str, training_id: UUID) -> asyncpg.Record:
@@ -96,9 +106,21 @@ async def find_training(gateway: Gateway, owner: str, training_id: UUID) -> asyn
     return row
 
 
-async def _request_training(connection: Connection, owner: str, body: TrainingIn) -> asyncpg.Record:
-    training_id, images = uuid4(), await _image_refs(connection, owner, body)
-    event = TrainingRequested.first(
+async def _request_training(gateway: Gateway, owner: str, body: TrainingIn, connection: Connection) -> Created:
+    training_id, images = uuid4(), await image_refs(connection, owner, body)
+    price = gateway.settings.training_usd_per_second
+    expected = estimate(body.plan(), await gateway.track_record.lessons(connection, price), price)
+    stored = body.model_dump(mode="json", exclude={"image_ids", "name"}) | {"captions": [i.caption for i in images]}
+    columns = (json.dumps(stored), body.image_ids, TrainingState().model_dump_json(), current_trace_id())
+    [row] = await connection.fetch(_ADD, training_id, owner, body.name, *columns, expected.model_dump_json())
+    await enqueue(connection, "gateway", _event(training_id, owner, body, images))
+    reservation = Reservation(training_id, owner, "training", expected.cost_usd.likely, price)
+    await reserve(connection, reservation, gateway.settings)
+    return Created(f"/v1/trainings/{training_id}", training_out(row).model_dump_json())
+
+
+def _event(training_id: UUID, owner: str, body: TrainingIn, images: list[ImageRef]) -> TrainingRequested:
+    return TrainingRequested.first(
         str(training_id),
         training_id=training_id,
         name=body.name,
@@ -109,23 +131,3 @@ async def _request_training(connection: Connection, owner: str, body: TrainingIn
         publish=body.publish.model_dump(),
         images=images,
     )
-    stored = body.model_dump(mode="json", exclude={"image_ids", "captions", "name"})
-    columns = (json.dumps(stored), body.image_ids, TrainingState().model_dump_json(), current_trace_id())
-    [row] = await connection.fetch(_ADD, training_id, owner, body.name, *columns)
-    await enqueue(connection, "gateway", event)
-    return row
-
-
-async def _image_refs(connection: Connection, owner: str, body: TrainingIn) -> list[ImageRef]:
-    rows = {row["id"]: row for row in await connection.fetch(_IMAGES, owner, body.image_ids)}
-    missing = [
-        FieldError(field=f"image_ids.{place}", message=f"{image_id} is not one of your images")
-        for place, image_id in enumerate(body.image_ids)
-        if image_id not in rows
-    ]
-    if missing:
-        raise InvalidFields(*missing, hint="Upload the images with POST /v1/images and use the ids it answers.")
-    return [
-        ImageRef(key=rows[i]["storage_key"], sha256=rows[i]["sha256"], caption=body.captions.get(i) or None)
-        for i in body.image_ids
-    ]

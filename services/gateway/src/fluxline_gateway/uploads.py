@@ -76,7 +76,7 @@ async def receive_files(request: Request, folder: Path) -> AsyncGenerator[Incomi
     """
     receiver = _Receiver(_boundary(request), folder)
     try:
-        async for chunk in _body(request):
+        async for chunk in limited_body(request, MAX_UPLOAD_BYTES):
             for file in receiver.feed(chunk):
                 yield file
     finally:
@@ -163,11 +163,14 @@ def _boundary(request: Request) -> str:
     return boundary
 
 
-async def _body(request: Request) -> AsyncIterator[bytes]:
-    """The body's chunks, and an empty one at its end."""
+async def limited_body(request: Request, max_bytes: int) -> AsyncIterator[bytes]:
+    """The body's chunks, and an empty one at its end.
+
+    Raises ApiError for a body that stalls or crawls (408) or has more than `max_bytes` (413).
+    """
     declared = request.headers.get("content-length", "0")
-    if declared.isdecimal() and int(declared) > MAX_UPLOAD_BYTES:
-        raise _too_much()
+    if declared.isdecimal() and int(declared) > max_bytes:
+        raise _too_much(max_bytes)
     chunks, clock = request.stream(), asyncio.get_running_loop().time
     started, received, chunk = clock(), 0, b"first"
     while chunk:
@@ -178,13 +181,13 @@ async def _body(request: Request) -> AsyncIterator[bytes]:
         except TimeoutError as error:
             raise _stalled(received, clock() - started) from error
         received += len(chunk)
-        if received > MAX_UPLOAD_BYTES:
-            raise _too_much()
+        if received > max_bytes:
+            raise _too_much(max_bytes)
         yield chunk
 
 
-def _too_much() -> ApiError:
-    return _too_large(f"An upload has at most {MAX_UPLOAD_BYTES / 2**20:.0f} MB.")
+def _too_much(max_bytes: int) -> ApiError:
+    return _too_large(f"An upload has at most {max_bytes / 2**20:.0f} MB.")
 
 
 def _malformed(detail: str) -> ApiError:

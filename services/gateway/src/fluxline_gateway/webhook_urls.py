@@ -1,5 +1,7 @@
 """Where webhooks may be sent: public https addresses only, however the address is spelled.
 
+The operator may exempt origins (`GATEWAY_WEBHOOK_ORIGINS`): receivers inside of their own network, or without TLS.
+
 `public_https_url` judges the text when it is given, `resolve_public` what the name leads to when something is sent:
 only the second can see where a name points, and only at that moment. Connect to an address that it returned, not to
 the name.
@@ -10,9 +12,13 @@ import ipaddress
 import re
 import socket
 import unicodedata
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Final
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
+
+from fluxline_gateway.errors import FieldError, InvalidFields
 
 MAX_URL_CHARS: Final = 2000
 PORTS: Final = frozenset({443, 8443})
@@ -21,6 +27,8 @@ Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Resolver = Callable[[str], Awaitable[list[str]]]
 """The addresses of a host name, as text; raises OSError when there are none."""
 
+_LOOKUPS: Final = ThreadPoolExecutor(32, thread_name_prefix="webhook-lookup")
+"""Threads of their own: a name server that does not answer holds one for half a minute."""
 _LOCAL_SUFFIXES: Final = (
     *("localhost", "local", "localdomain", "internal", "intranet", "lan", "home", "corp", "private", "home.arpa"),
     *("in-addr.arpa", "ip6.arpa", "onion"),
@@ -43,31 +51,69 @@ class AddressRefused(Exception):
     """The host is not reached through public addresses, or is not found at all."""
 
 
+def plain_url(url: str) -> str:
+    """The URL as it came, when it is one of http or https that a client could send to; where it leads is not judged.
+
+    Raises UrlRefused: another scheme, with credentials or a fragment, or too long.
+    """
+    _plain_parts(url)
+    return url
+
+
 def public_https_url(url: str) -> str:
     """The URL as it came, when nothing about its text is private.
 
     Raises UrlRefused: not https, with credentials, a fragment or a strange port, too long, or of a host that is local
     by name or a private address in any spelling.
     """
-    if len(url) > MAX_URL_CHARS or not url.isprintable() or any(char.isspace() or char == "\\" for char in url):
-        raise UrlRefused(f"must be a URL of at most {MAX_URL_CHARS} characters, without spaces or backslashes")
-    try:
-        parts = urlsplit(url)
-        host, port = parts.hostname or "", parts.port
-    except ValueError as error:
-        raise UrlRefused("is not a URL") from error
+    parts = _plain_parts(url)
+    host, port = parts.hostname or "", parts.port
     if parts.scheme != "https":
         raise UrlRefused("must begin with https://")
-    if "@" in parts.netloc:
-        raise UrlRefused("must not hold a user name or a password")
-    if "#" in url:
-        raise UrlRefused("must not have a fragment (#…)")
     if port is not None and port not in PORTS:
         raise UrlRefused(f"must use the port 443 or 8443, not {port}")
     if "[" in parts.netloc and ":" not in host:
         raise UrlRefused("must lead to a public address")
     check_host(host)
     return url
+
+
+def origin_of(url: str) -> str:
+    """Scheme, host and port in lower case, like `https://hooks.example.com`. Raises UrlRefused as `plain_url`."""
+    parts = _plain_parts(url)
+    standard = {"http": ":80", "https": ":443"}[parts.scheme]
+    return f"{parts.scheme}://{parts.netloc.lower().removesuffix(standard)}"
+
+
+def is_exempt(url: str, exempt: Collection[str]) -> bool:
+    """Whether the operator has exempted the URL's origin. Raises UrlRefused as `plain_url`."""
+    return origin_of(url) in exempt
+
+
+def require_sendable(url: str, exempt: Collection[str], field: str) -> None:
+    """Raises InvalidFields for that field when a webhook may not be sent there."""
+    try:
+        if not is_exempt(url, exempt):
+            public_https_url(url)
+    except UrlRefused as error:
+        raise InvalidFields(FieldError(field=field, message=str(error))) from error
+
+
+def _plain_parts(url: str) -> SplitResult:
+    if len(url) > MAX_URL_CHARS or not url.isprintable() or any(char.isspace() or char == "\\" for char in url):
+        raise UrlRefused(f"must be a URL of at most {MAX_URL_CHARS} characters, without spaces or backslashes")
+    try:
+        parts = urlsplit(url)
+        _ = parts.hostname, parts.port  # what is wrong with them shows when they are read
+    except ValueError as error:
+        raise UrlRefused("is not a URL") from error
+    if parts.scheme not in ("http", "https"):
+        raise UrlRefused("must begin with https://")
+    if "@" in parts.netloc:
+        raise UrlRefused("must not hold a user name or a password")
+    if "#" in url:
+        raise UrlRefused("must not have a fragment (#…)")
+    return parts
 
 
 def check_host(host: str) -> None:
@@ -120,7 +166,8 @@ async def resolve_public(
 
 
 async def _system_resolver(host: str) -> list[str]:
-    found = await asyncio.get_running_loop().getaddrinfo(host, None, type=socket.SOCK_STREAM)
+    lookup = partial(socket.getaddrinfo, host, None, type=socket.SOCK_STREAM)
+    found = await asyncio.get_running_loop().run_in_executor(_LOOKUPS, lookup)
     return [str(sockaddr[0]) for *_, sockaddr in found]
 
 

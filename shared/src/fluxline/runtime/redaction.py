@@ -9,7 +9,7 @@ _SECRET_KEYS = re.compile(r"token|secret|password|passwd|authorization|api[_-]?k
 _SECRET_TEXT = re.compile(
     r"""
     \b(?:r8|hf|tgp|fl|whsec)_[A-Za-z0-9+/=_-]{8,}            # provider tokens, our keys, webhook secrets
-    | (?<=[?&])[^=&\s'"]*(?:signature|credential|security-token|token|expires)[^=&\s]*=[^&\s'"]+
+    | (?<=[?&])[^=&\s'"]*(?:signature|credential|security-token|token|ticket|expires)[^=&\s]*=[^&\s'"]+
     | (?<=://)[^/\s:@]+:[^/\s@]+(?=@)                           # user:password in a URL
     | \b(?:Bearer|Token|Key)\s+[A-Za-z0-9._~+/=-]{8,}
     """,

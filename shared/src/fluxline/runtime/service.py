@@ -154,6 +154,7 @@ class Service:
             port=self.settings.http_port,
             log_config=None,
             access_log=False,
+            server_header=False,
             timeout_graceful_shutdown=int(self.settings.graceful_timeout_s),
         )
         for stop in (signal.SIGTERM, signal.SIGINT):  # uvicorn raises them again once it has stopped well

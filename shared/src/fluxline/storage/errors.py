@@ -33,6 +33,13 @@ class ObjectTooLarge(StorageError):
     hint = "Something else than expected is stored there: store the right file again."
 
 
+class SizeMismatch(StorageError):
+    """A file that was sent has another size than its link says."""
+
+    category: ClassVar[ErrorCategory] = ErrorCategory.VALIDATION
+    hint = "Send exactly the file that the link was made for."
+
+
 class StorageUnreachable(StorageError):
     """The object storage cannot be reached."""
 

@@ -57,6 +57,16 @@ def write_whole(source: Path | bytes, target: Path, scratch: Path) -> os.stat_re
     return written
 
 
+def finish_whole(part: BinaryIO, target: Path) -> os.stat_result:
+    """Put a written file at `target` durably, and close it: synced, then renamed."""
+    with part:
+        part.flush()
+        os.fsync(part.fileno())
+        written = os.fstat(part.fileno())
+    _place(Path(part.name), target)
+    return written
+
+
 def copy_whole(source: BinaryIO, target: Path) -> None:
     """Copy an open file to `target`, which appears when it is complete; not synced."""
     part = target.with_name(f".{uuid4().hex}.part")

@@ -10,7 +10,7 @@ from typing import BinaryIO
 from uuid import uuid4
 
 from fluxline.storage.errors import ObjectMissing, ObjectTooLarge
-from fluxline.storage.files import copy_whole, prune, translated, write_whole
+from fluxline.storage.files import copy_whole, finish_whole, prune, translated, write_whole
 from fluxline.storage.interface import StoredObject
 
 SCRATCH = ".incoming"
@@ -32,6 +32,25 @@ class Folder:
         """Store a file or bytes."""
         with translated():
             return _stored(key, write_whole(source, self._root / key, self._scratch))
+
+    def begin(self) -> BinaryIO:
+        """A new, empty file for what will be stored; nobody sees it before `finish`."""
+        with translated():
+            self._scratch.mkdir(parents=True, exist_ok=True)
+            return (self._scratch / uuid4().hex).open("xb")
+
+    def finish(self, key: str, part: BinaryIO) -> StoredObject:
+        """Store what was written since `begin`."""
+        with translated():
+            return _stored(key, finish_whole(part, self._root / key))
+
+    def drop(self, part: BinaryIO) -> None:
+        """Let go of a file of `begin`, unless it is finished."""
+        with translated():
+            try:
+                part.close()
+            finally:
+                Path(part.name).unlink(missing_ok=True)
 
     def get(self, key: str, target: Path) -> StoredObject:
         """Copy a stored file out."""
@@ -107,6 +126,12 @@ class Folder:
                     path.unlink()
             except FileNotFoundError:  # another process finished it or dropped it
                 continue
+
+
+def write_chunk(file: BinaryIO, chunk: bytes) -> None:
+    """Append to an open file."""
+    with translated():
+        file.write(chunk)
 
 
 def read_chunk(file: BinaryIO, size: int) -> bytes:

@@ -49,10 +49,20 @@ class Storage(Protocol):
         """Every stored file whose key starts with `prefix`, in an order of the storage's own."""
         ...
 
-    def signed_url(self, key: str, *, method: Method = "GET", expires_s: int, filename: str | None = None) -> str:
-        """A link that lets its holder do this one thing for `expires_s` seconds (1 to 604,800; else ValueError).
+    def signed_url(
+        self,
+        key: str,
+        *,
+        method: Method = "GET",
+        expires_s: int,
+        filename: str | None = None,
+        size_bytes: int | None = None,
+    ) -> str:
+        """A link that lets its holder do this one thing for `expires_s` seconds.
 
-        `filename` is the name a browser saves it under. Nothing is sent: the file need not exist.
+        `filename` is the name a browser saves it under. A link for PUT takes a file of exactly `size_bytes`, as
+        often as it is sent, by a request that says its length (Content-Length). Nothing is sent now: the file need
+        not exist. Raises ValueError unless `expires_s` is 1 to 604,800, and PUT, and only PUT, has a size.
         """
         ...
 

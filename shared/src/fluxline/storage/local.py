@@ -6,10 +6,11 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from itertools import islice
 from pathlib import Path
 
-from fluxline.storage.folder import Folder, read_chunk
+from fluxline.storage.errors import SizeMismatch
+from fluxline.storage.folder import Folder, read_chunk, write_chunk
 from fluxline.storage.interface import CHUNK_BYTES, Method, StoredObject
 from fluxline.storage.keys import validate_key, validate_prefix, validate_range
-from fluxline.storage.signing import LinkSigner, validate_expiry
+from fluxline.storage.signing import LinkSigner, validate_expiry, validate_size
 from fluxline.storage.threads import Threads
 
 THREADS = 4
@@ -56,17 +57,45 @@ class LocalStorage:
             for item in page:
                 yield item
 
-    def signed_url(self, key: str, *, method: Method = "GET", expires_s: int, filename: str | None = None) -> str:
+    def signed_url(
+        self,
+        key: str,
+        *,
+        method: Method = "GET",
+        expires_s: int,
+        filename: str | None = None,
+        size_bytes: int | None = None,
+    ) -> str:
         """See Storage."""
-        expires = int(self._clock()) + validate_expiry(expires_s)
-        return self._signer.link(validate_key(key), method, expires, filename)
+        expires, size = int(self._clock()) + validate_expiry(expires_s), validate_size(method, size_bytes)
+        return self._signer.link(validate_key(key), method, expires, filename if size is None else str(size))
 
     def verify_signature(self, key: str, method: str, params: Mapping[str, str], now: float) -> None:
         """Whether a request for a link may be served at `now` (Unix seconds): `params` are its query's.
 
-        Raises InvalidKey, SignatureInvalid or SignatureExpired.
+        The `size` (bytes) of a link for PUT is to be trusted then. Raises InvalidKey, SignatureInvalid or
+        SignatureExpired.
         """
         self._signer.verify(validate_key(key), method, params, now)
+
+    async def receive(self, key: str, chunks: AsyncIterator[bytes], *, size_bytes: int) -> StoredObject:
+        """Store a file that comes in piece by piece: on disk as it comes, to be seen once it is complete.
+
+        Raises SizeMismatch, with nothing stored, unless it has exactly `size_bytes`.
+        """
+        validate_key(key)
+        received, part = 0, await self._threads.run(self._folder.begin)
+        try:
+            async for chunk in chunks:
+                received += len(chunk)
+                if received > size_bytes:
+                    break
+                await self._threads.run(write_chunk, part, chunk)
+            if received != size_bytes:
+                raise SizeMismatch(key=key, size_bytes=size_bytes, received_bytes=received)
+            return await self._threads.run(self._folder.finish, key, part)
+        finally:
+            await self._threads.run(self._folder.drop, part)
 
     async def stream(
         self, key: str, *, offset: int = 0, length: int | None = None, chunk_bytes: int = CHUNK_BYTES

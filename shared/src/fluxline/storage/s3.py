@@ -17,7 +17,7 @@ from fluxline.storage.interface import CHUNK_BYTES, Method, StoredObject
 from fluxline.storage.keys import validate_key, validate_prefix, validate_range
 from fluxline.storage.s3_clients import Pinned, make_clients, make_transfers
 from fluxline.storage.s3_errors import status_of, translated
-from fluxline.storage.signing import content_disposition, validate_expiry
+from fluxline.storage.signing import content_disposition, validate_expiry, validate_size
 from fluxline.storage.threads import Threads
 
 THREADS = 8
@@ -86,10 +86,20 @@ class S3Storage:
             for item in page.get("Contents", []):
                 yield StoredObject(item["Key"], item["Size"], item["LastModified"].astimezone(UTC))
 
-    def signed_url(self, key: str, *, method: Method = "GET", expires_s: int, filename: str | None = None) -> str:
-        """See Storage."""
-        params = {"Bucket": self._bucket, "Key": validate_key(key)}
-        if filename and method == "GET":
+    def signed_url(
+        self,
+        key: str,
+        *,
+        method: Method = "GET",
+        expires_s: int,
+        filename: str | None = None,
+        size_bytes: int | None = None,
+    ) -> str:
+        """See Storage; the size becomes one of the signed headers."""
+        params: dict[str, str | int] = {"Bucket": self._bucket, "Key": validate_key(key)}
+        if (size := validate_size(method, size_bytes)) is not None:
+            params["ContentLength"] = size
+        elif filename:
             params["ResponseContentDisposition"] = content_disposition(filename)
         return self._client.generate_presigned_url(
             _OPERATIONS[method], Params=params, ExpiresIn=validate_expiry(expires_s)

@@ -18,7 +18,8 @@ class LinkSigner:
     """Makes and checks links: `{public_url}/storage/{key}?method=&expires=&filename=&signature=`.
 
     The signature is the hex HMAC-SHA256 (RFC 2104) over scheme, method, key, expiry (Unix seconds) and file
-    name, one a line; only the file name, which comes last, may hold anything.
+    name, one a line; only the file name, which comes last, may hold anything. A link for PUT has `size=` (bytes)
+    in place of the file name.
     """
 
     def __init__(self, public_url: str, secret: bytes) -> None:
@@ -27,25 +28,25 @@ class LinkSigner:
         self._base = public_url.rstrip("/")
         self._secret = secret
 
-    def link(self, key: str, method: Method, expires: int, filename: str | None) -> str:
-        """The link to a valid key, until `expires` (Unix seconds)."""
-        name = (filename or "").encode(errors="replace").decode()  # no lone surrogates: they fit in no URL
-        params = {"method": method, "expires": str(expires)} | ({"filename": name} if name else {})
-        params["signature"] = self._signature(key, method, str(expires), name)
+    def link(self, key: str, method: Method, expires: int, terms: str | None) -> str:
+        """The link to a valid key, until `expires` (Unix seconds); `terms` are the file name, or the size of a PUT."""
+        last = (terms or "").encode(errors="replace").decode()  # no lone surrogates: they fit in no URL
+        params = {"method": method, "expires": str(expires)} | ({_terms(method): last} if last else {})
+        params["signature"] = self._signature(key, method, str(expires), last)
         return f"{self._base}/storage/{key}?{urlencode(params)}"
 
     def verify(self, key: str, method: str, params: Mapping[str, str], now: float) -> None:
         """Raises SignatureInvalid or SignatureExpired unless the link allows `method` on `key` at `now`."""
         expires = params.get("expires", "")
-        expected = self._signature(key, method, expires, params.get("filename", ""))
+        expected = self._signature(key, method, expires, params.get(_terms(method), ""))
         given = params.get("signature", "")
         if not hmac.compare_digest(expected.encode(), given.encode(errors="replace")):
             raise SignatureInvalid(key=key, method=method)
         if now >= int(expires):  # a number, since we signed it
             raise SignatureExpired(key=key, expires=int(expires))
 
-    def _signature(self, key: str, method: str, expires: str, filename: str) -> str:
-        text = "\n".join((_SCHEME, method, key, expires, filename))
+    def _signature(self, key: str, method: str, expires: str, terms: str) -> str:
+        text = "\n".join((_SCHEME, method, key, expires, terms))
         return hmac.new(self._secret, text.encode(errors="surrogatepass"), hashlib.sha256).hexdigest()
 
 
@@ -54,6 +55,17 @@ def validate_expiry(expires_s: int) -> int:
     if not 1 <= expires_s <= MAX_EXPIRES_S:
         raise ValueError(f"a signed link lives 1 to {MAX_EXPIRES_S} seconds, not {expires_s}")
     return expires_s
+
+
+def validate_size(method: Method, size_bytes: int | None) -> int | None:
+    """`size_bytes` itself; raises ValueError unless PUT has one that is not negative, and everything else none."""
+    if (method == "PUT") != (size_bytes is not None) or (size_bytes or 0) < 0:
+        raise ValueError(f"a link for PUT, and only for PUT, has a size: {method}, {size_bytes} bytes")
+    return size_bytes
+
+
+def _terms(method: str) -> str:
+    return "size" if method == "PUT" else "filename"
 
 
 def content_disposition(filename: str) -> str:

@@ -10,7 +10,9 @@ CREATE TABLE image_uploads (
     id uuid PRIMARY KEY,
     owner text NOT NULL,
     created_at timestamptz NOT NULL DEFAULT now(),
-    expires_at timestamptz NOT NULL
+    expires_at timestamptz NOT NULL,
+    claim uuid,
+    claimed_until timestamptz
 )
 """
 FILES = """
@@ -21,14 +23,17 @@ CREATE TABLE image_upload_files (
     size_bytes bigint NOT NULL,
     sha256 text,
     storage_key text NOT NULL,
-    verdict json,
+    image_id uuid,
+    code text,
+    reason text,
     PRIMARY KEY (upload_id, number)
 )
 """
 EXPIRY = "CREATE INDEX image_uploads_by_expiry ON image_uploads (expires_at)"
+OWNERS = "CREATE INDEX image_uploads_by_owner ON image_uploads (owner, expires_at)"
 
 
 def upgrade() -> None:
     """Create the tables."""
-    for statement in (UPLOADS, FILES, EXPIRY):
+    for statement in (UPLOADS, FILES, EXPIRY, OWNERS):
         op.execute(statement)

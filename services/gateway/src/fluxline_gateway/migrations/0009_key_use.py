@@ -33,8 +33,8 @@ CREATE TABLE secrets (
 """
 INDEXES = (
     "CREATE INDEX keys_of_owner ON api_keys (owner, created_at DESC, id DESC)",
-    "CREATE INDEX audit_of_owner ON key_audit (owner, id DESC)",
-    "CREATE INDEX audit_by_age ON key_audit (at)",
+    "CREATE INDEX audit_of_owner ON key_audit (owner, at DESC, id DESC)",
+    "CREATE INDEX audit_by_age ON key_audit (at DESC, id DESC)",
 )
 
 
