@@ -9,6 +9,7 @@ from pathlib import Path
 from threading import Thread
 from typing import Any
 from urllib.parse import urlsplit
+from uuid import uuid4
 
 DOCUMENT = json.loads((Path(__file__).parents[2] / "docs" / "openapi.json").read_text())
 OUTSIDE = re.compile(r'"https?://[^"]*"')
@@ -32,12 +33,12 @@ class DocumentedApi:
                 return found
         return None
 
-    def example(self, operation: dict[str, Any]) -> tuple[int, str, bytes]:
+    def example(self, operation: dict[str, Any], sent: bytes) -> tuple[int, str, bytes]:
         """Status, content type and body of the answer that the document shows first."""
         status = next(code for code in sorted(operation["responses"]) if code[0] in "23")
         content = operation["responses"][status].get("content") or {}
         if "application/json" in content:
-            text = json.dumps(_example(content["application/json"]))
+            text = json.dumps(_fitting(operation["operationId"], _example(content["application/json"]), sent))
             return int(status), "application/json", OUTSIDE.sub(f'"{self.url}/storage/file"', text).encode()
         return int(status), next(iter(content), "application/octet-stream"), b"the bytes"
 
@@ -54,6 +55,20 @@ def _example(media: dict[str, Any]) -> Any:
     return schema["examples"][0]
 
 
+def _fitting(operation: str, shown: Any, sent: bytes) -> Any:
+    """The example with an image of its own for each upload, and a link for each file that was announced."""
+    if operation == "upload_images":
+        return {"accepted": [shown["accepted"][0] | {"id": str(uuid4())}], "rejected": []}
+    if operation == "create_image_upload":
+        return shown | {"files": [_link(shown["files"][0], file) for file in json.loads(sent)["files"]]}
+    return shown
+
+
+def _link(shown: Any, announced: Any) -> Any:
+    headers = shown["headers"] | {"Content-Length": str(announced["size_bytes"])}
+    return shown | {"size_bytes": announced["size_bytes"], "headers": headers, "image": None}
+
+
 @contextmanager
 def documented_api() -> Iterator[DocumentedApi]:
     """The server, while the block runs."""
@@ -67,7 +82,7 @@ def documented_api() -> Iterator[DocumentedApi]:
                 return self.send(200 if path.startswith("/storage/") else 404, "image/png", b"the bytes")
             api.called.append(operation["operationId"])
             api.bodies[operation["operationId"]] = body
-            return self.send(*api.example(operation))
+            return self.send(*api.example(operation, body))
 
         do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = answer
 

@@ -34,10 +34,9 @@ async def _upload(client: Client, paths: list[Path]) -> Json:
     headers = {"Idempotency-Key": str(uuid.uuid4())}
     upload: Json = (await client.request("POST", "/v1/images/uploads", json={"files": files}, headers=headers)).json()
     slots = asyncio.Semaphore(FILES_AT_ONCE)
-    async with httpx.AsyncClient(timeout=TIMEOUT) as storage, asyncio.TaskGroup() as group:
-        for path, file in zip(paths, upload["files"], strict=True):
-            if file["url"]:
-                group.create_task(_send(storage, path, file, slots))
+    wanted = [(path, file) for path, file in zip(paths, upload["files"], strict=True) if file["url"]]
+    async with httpx.AsyncClient(timeout=TIMEOUT) as storage:
+        await asyncio.gather(*(_send(storage, path, file, slots) for path, file in wanted))
     return await _completed(client, upload["id"])
 
 

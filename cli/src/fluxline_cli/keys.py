@@ -62,7 +62,8 @@ def list_(
         print_items(ask_list("/v1/keys", limit), KEY_COLUMNS, as_json=as_json, empty="no keys yet")
         return
     found = run(_list(owner))[-limit:][::-1]
-    print_items(found, (*KEY_COLUMNS, ("owner", field("owner"))), as_json=as_json, empty="no keys yet")
+    columns = [column for column in KEY_COLUMNS if column[0] in ("id", "name", "scopes", "ends")]
+    print_items(found, [*columns, ("owner", field("owner"))], as_json=as_json, empty="no keys yet")
 
 
 @app.command()

@@ -111,17 +111,19 @@ async def test_entries_wait_for_the_database_up_to_a_number_and_the_rest_is_coun
     assert waiting.dropped.labels("database")._value.get() == 3
 
 
-async def test_a_flood_of_strangers_neither_fills_the_record_nor_hides_owners(database: Database) -> None:
+async def test_a_flood_of_refusals_neither_fills_the_record_nor_hides_owners(database: Database) -> None:
     flooded = Audit()
     for _ in range(2):
-        for _ in range(audit.MAX_STRANGERS + 50):
+        for _ in range(audit.MAX_FLOOD + 50):
             flooded.add(entry(None))
+            flooded.add(entry("eve")._replace(status=429))
         flooded.add(entry("ada"))
+        flooded.add(entry("eve"))
         await flooded.flush(database)
     count = "SELECT count(*) FROM key_audit WHERE owner IS NOT DISTINCT FROM $1"
-    assert await database.pool.fetchval(count, None) == 2 * audit.MAX_STRANGERS
-    assert await database.pool.fetchval(count, "ada") == 2
-    assert flooded.dropped.labels("strangers")._value.get() == 100
+    for owner, expected in ((None, 200), ("eve", 202), ("ada", 2)):
+        assert await database.pool.fetchval(count, owner) == expected
+    assert flooded.dropped.labels("flood")._value.get() == 200
 
 
 async def test_more_than_a_batch_is_written_at_once(database: Database) -> None:

@@ -3,6 +3,7 @@
 A middleware notes, the background writes: each second, in batches, at least once (a write in doubt is repeated).
 """
 
+from collections import Counter as Tally
 from collections import deque
 from datetime import UTC, datetime, timedelta
 from itertools import islice
@@ -22,8 +23,8 @@ FLUSH_S: Final = 1.0
 KEEP: Final = timedelta(days=90)
 MAX_WAITING: Final = 10_000
 """Entries in memory while PostgreSQL is away; those after it are counted and forgotten."""
-MAX_STRANGERS: Final = 100
-"""Entries without an owner from one write to the next: a flood of strangers must not fill the disk."""
+MAX_FLOOD: Final = 100
+"""From one write to the next, entries without an owner, and an owner's that were too many: no flood fills the disk."""
 MAX_PATH_CHARS: Final = 500
 _BATCH: Final = 1000
 _PREFIX: Final = "/v1/"
@@ -57,7 +58,7 @@ class Audit:
 
     def __init__(self, registry: CollectorRegistry | None = None) -> None:
         self._waiting: deque[Entry] = deque()
-        self._strangers = 0
+        self._flood: Tally[str | None] = Tally()
         self.dropped = Counter(
             "fluxline_audit_dropped", "Calls that were not recorded, by reason", ("reason",), registry=registry
         )
@@ -66,10 +67,10 @@ class Audit:
         """Note a call; costs no waiting."""
         if len(self._waiting) >= MAX_WAITING:
             self.dropped.labels("database").inc()
-        elif entry.owner is None and self._strangers >= MAX_STRANGERS:
-            self.dropped.labels("strangers").inc()
+        elif (entry.owner is None or entry.status == 429) and self._flood[entry.owner] >= MAX_FLOOD:
+            self.dropped.labels("flood").inc()
         else:
-            self._strangers += entry.owner is None
+            self._flood[entry.owner] += entry.owner is None or entry.status == 429
             self._waiting.append(entry)
 
     async def flush(self, database: Database) -> None:
@@ -79,7 +80,7 @@ class Audit:
             await database.pool.execute(_WRITE, *columns)
             for _ in batch:
                 self._waiting.popleft()
-            self._strangers = 0
+            self._flood.clear()
 
 
 async def purge(connection: Executor) -> None:
