@@ -27,7 +27,7 @@ def _with_database(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def fluxline(*words: str) -> Result:
-    return CliRunner().invoke(app, ["keys", *words])
+    return CliRunner().invoke(app, ["keys", *words], env={"COLUMNS": "200"})
 
 
 def test_an_owners_key_is_made_listed_and_revoked_without_a_gateway() -> None:

@@ -32,8 +32,8 @@ KEY_COLUMNS = (
     ("begins", field("hint")),
     ("name", field("name")),
     ("scopes", field("scopes")),
-    ("last used (UTC)", moment("last_used_at")),
-    ("ends", lambda key: "revoked" if key["revoked_at"] else moment("expires_at")(key)),
+    ("last used", lambda key: str(key["last_used_at"] or "")[:10]),
+    ("ends", lambda key: "revoked" if key["revoked_at"] else str(key["expires_at"] or "")[:10]),
 )
 AUDIT_COLUMNS = (
     ("at (UTC)", moment("at")),
