@@ -17,6 +17,7 @@ from fluxline_cli.console import console, print_json, run
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON and nothing else")]
 LimitOption = Annotated[int, typer.Option(min=1, max=10_000, help="How many at most")]
 YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask")]
+TargetOption = Annotated[Path | None, typer.Option("--output", "-o", help="The file to write", show_default=False)]
 IdArgument = Annotated[uuid.UUID, typer.Argument(metavar="ID", show_default=False)]
 Column: TypeAlias = tuple[str, Callable[[Json], object]]
 """A heading, and what stands under it for an item."""

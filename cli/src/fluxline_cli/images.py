@@ -10,6 +10,7 @@ from fluxline_cli.calls import (
     IdArgument,
     JsonOption,
     LimitOption,
+    TargetOption,
     YesOption,
     ask,
     ask_list,
@@ -35,7 +36,6 @@ COLUMNS = (
     ("size", size("size_bytes")),
     ("remarks", lambda image: len(image["warnings"]) or ""),
 )
-Target = Annotated[Path | None, typer.Option("--output", "-o", help="The file to write", show_default=False)]
 
 
 @app.command()
@@ -120,14 +120,14 @@ def review(
 
 
 @app.command()
-def download(image_id: IdArgument, output: Target = None) -> None:
+def download(image_id: IdArgument, output: TargetOption = None) -> None:
     """Save an image as it was uploaded."""
     image = ask("GET", f"/v1/images/{image_id}")
     save(f"/v1/images/{image_id}/content", output or Path(f"{image_id}.{image['format']}"))
 
 
 @app.command()
-def thumbnail(image_id: IdArgument, output: Target = None) -> None:
+def thumbnail(image_id: IdArgument, output: TargetOption = None) -> None:
     """Save an image's thumbnail, a JPEG of at most 512 pixels."""
     save(f"/v1/images/{image_id}/thumbnail", output or Path(f"{image_id}.thumbnail.jpg"))
 

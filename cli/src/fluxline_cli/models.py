@@ -11,6 +11,7 @@ from fluxline_cli.calls import (
     IdArgument,
     JsonOption,
     LimitOption,
+    TargetOption,
     ask,
     ask_list,
     field,
@@ -57,7 +58,7 @@ def show(model_id: IdArgument, as_json: JsonOption = False) -> None:
 @app.command()
 def weights(
     model_id: IdArgument,
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="The file to write", show_default=False)] = None,
+    output: TargetOption = None,
 ) -> None:
     """Save a model's weights, a .safetensors file."""
     save(f"/v1/models/{model_id}/weights", output or Path(f"{model_id}.safetensors"))

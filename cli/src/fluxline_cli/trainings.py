@@ -2,7 +2,6 @@
 
 from pathlib import Path
 from typing import Annotated, Any
-from uuid import UUID
 
 import typer
 from rich.markup import escape
@@ -12,6 +11,7 @@ from fluxline_cli.calls import (
     IdArgument,
     JsonOption,
     LimitOption,
+    TargetOption,
     ask,
     ask_list,
     field,
@@ -142,8 +142,8 @@ def ticket(training_id: IdArgument, as_json: JsonOption = False) -> None:
 
 @app.command()
 def export(
-    training_id: Annotated[UUID, typer.Argument(metavar="ID", show_default=False)],
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="The file to write", show_default=False)] = None,
+    training_id: IdArgument,
+    output: TargetOption = None,
 ) -> None:
     """Save every event of a training with its headers, one JSON object a line."""
     save(f"/v1/trainings/{training_id}/debug/export", output or Path(f"{training_id}.ndjson"))
