@@ -8,7 +8,7 @@ from typing import Any
 from fastapi import FastAPI
 
 from fluxline_gateway.app import ROUTERS
-from fluxline_gateway.openapi import document
+from fluxline_gateway.openapi.document import document
 
 FINGERPRINT_CHARS = 12
 _LINE = re.compile(r"^- API document `([0-9a-f]{12})`: \S", re.MULTILINE)

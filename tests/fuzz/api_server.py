@@ -12,9 +12,9 @@ import uvicorn
 
 from fluxline.postgres.migrate import migrate
 from fluxline.storage.local import LocalStorage
-from fluxline_gateway import keys
 from fluxline_gateway.app import build
-from fluxline_gateway.debug_views import EXAMPLE
+from fluxline_gateway.debug.views import EXAMPLE
+from fluxline_gateway.identity import keys
 from fluxline_gateway.settings import GatewaySettings
 from photos import jpeg_bytes, scene
 from polling import poll_until

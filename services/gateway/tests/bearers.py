@@ -7,8 +7,8 @@ from typing import Any
 import httpx
 from fastapi import FastAPI
 
-from fluxline_gateway import keys
 from fluxline_gateway.deps import Gateway
+from fluxline_gateway.identity import keys
 
 from .conftest import URL
 

@@ -12,11 +12,11 @@ from fluxline.postgres.pool import Database
 from fluxline.runtime.bus import Bus
 from fluxline.runtime.telemetry import make_tracer_provider
 from fluxline.storage.local import LocalStorage
-from fluxline_gateway import keys
 from fluxline_gateway.api import make_app
 from fluxline_gateway.app import routers
 from fluxline_gateway.deps import Gateway
-from fluxline_gateway.live import LiveHub
+from fluxline_gateway.identity import keys
+from fluxline_gateway.live.hub import LiveHub
 from fluxline_gateway.migrations import SCHEMA
 from fluxline_gateway.settings import GatewaySettings
 

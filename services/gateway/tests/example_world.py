@@ -11,9 +11,10 @@ from fastapi import FastAPI
 from fluxline.contracts import events as e
 from fluxline.contracts.errors import ErrorCategory, Stage
 from fluxline.contracts.event import Event
-from fluxline_gateway import examples, keys
+from fluxline_gateway import examples
 from fluxline_gateway.deps import Gateway
-from fluxline_gateway.projection import Projection
+from fluxline_gateway.identity import keys
+from fluxline_gateway.trainings.projection import Projection
 from photos import jpeg_bytes, scene
 
 from .conftest import URL

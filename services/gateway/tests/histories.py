@@ -17,8 +17,8 @@ from fluxline.contracts.event import Event
 from fluxline.contracts.ids import model_id_of
 from fluxline.runtime.handlers import training_failed
 from fluxline.runtime.stages import StageAttempt
-from fluxline_gateway.fold import apply
-from fluxline_gateway.state import PIPELINE, TrainingState
+from fluxline_gateway.trainings.fold import apply
+from fluxline_gateway.trainings.state import PIPELINE, TrainingState
 from streams import requested
 
 START = datetime(2026, 11, 24, 10, tzinfo=UTC)

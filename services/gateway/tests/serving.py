@@ -14,9 +14,9 @@ from httpx_sse import aconnect_sse
 
 from fluxline.runtime.service import Service
 from fluxline.storage.local import LocalStorage
-from fluxline_gateway import keys
 from fluxline_gateway.app import build
 from fluxline_gateway.deps import Gateway
+from fluxline_gateway.identity import keys
 from fluxline_gateway.settings import GatewaySettings
 from polling import poll_until
 from processes import free_ports

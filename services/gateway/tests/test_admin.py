@@ -9,7 +9,7 @@ import pytest
 from fastapi import FastAPI
 
 from fluxline.postgres.pool import Database
-from fluxline_gateway import keys
+from fluxline_gateway.identity import keys
 
 from .bearers import bearer_of, caller
 from .conftest import ClientOf

@@ -21,7 +21,7 @@ from fluxline.runtime.batches import consume_batches
 from fluxline.runtime.bus import Bus
 from fluxline.runtime.provision import consumer_config
 from fluxline.runtime.telemetry import make_tracer_provider
-from fluxline_gateway.advisories import Advisories
+from fluxline_gateway.trainings.advisories import Advisories
 from polling import poll_until
 from servers import NatsServer
 from streams import events_of, messages_of, requested

@@ -10,12 +10,12 @@ import pytest
 from fastapi import FastAPI
 
 from fluxline.postgres.pool import Database
-from fluxline_gateway import keys
 from fluxline_gateway.deps import Gateway
 from fluxline_gateway.errors import ApiError
-from fluxline_gateway.key_views import KeyIn
-from fluxline_gateway.keys import Principal
-from fluxline_gateway.new_keys import grant
+from fluxline_gateway.identity import keys
+from fluxline_gateway.identity.key_views import KeyIn
+from fluxline_gateway.identity.keys import Principal
+from fluxline_gateway.identity.new_keys import grant
 
 from .bearers import bearer_of, caller
 from .conftest import ClientOf

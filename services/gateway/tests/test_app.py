@@ -16,8 +16,8 @@ from nats.js import JetStreamContext
 
 from fluxline.postgres.migrate import migrate
 from fluxline.postgres.pool import Database
-from fluxline_gateway import keys
 from fluxline_gateway.errors import PROBLEM_JSON
+from fluxline_gateway.identity import keys
 from fluxline_gateway.migrations import SCHEMA
 from polling import poll_until
 from processes import free_ports

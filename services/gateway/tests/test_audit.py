@@ -12,9 +12,9 @@ from fastapi import FastAPI
 from nats.js import JetStreamContext
 
 from fluxline.postgres.pool import Database, DatabaseUnavailable
-from fluxline_gateway import audit, keys
-from fluxline_gateway.audit import Audit, Entry
 from fluxline_gateway.deps import Gateway
+from fluxline_gateway.identity import audit, keys
+from fluxline_gateway.identity.audit import Audit, Entry
 from fluxline_gateway.migrations import SCHEMA
 from polling import poll_until
 from servers import NatsServer

@@ -19,13 +19,13 @@ from fluxline.runtime.telemetry import make_tracer_provider
 from fluxline.storage import Storage, StorageUnreachable
 from fluxline.storage.local import LocalStorage
 from fluxline.storage.s3 import S3Storage
-from fluxline_gateway import image_direct_uploads, image_upload_claims, image_upload_completion
 from fluxline_gateway.api import make_app
 from fluxline_gateway.app import routers
 from fluxline_gateway.deps import Gateway
-from fluxline_gateway.image_upload_claims import UploadClaimed, claimed
-from fluxline_gateway.image_upload_store import UploadStore
-from fluxline_gateway.uploads import UploadSlots
+from fluxline_gateway.images import direct_uploads, upload_claims, upload_completion
+from fluxline_gateway.images.upload_claims import UploadClaimed, claimed
+from fluxline_gateway.images.upload_store import UploadStore
+from fluxline_gateway.images.uploads import UploadSlots
 from photos import jpeg_bytes, scene
 from polling import poll_until
 from servers import SeaweedServer
@@ -300,13 +300,13 @@ async def test_an_upload_expires_and_says_so(client: httpx.AsyncClient, database
 def judged(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The names of the files that are judged from now on."""
     names: list[str] = []
-    judge = image_upload_completion.judge
+    judge = upload_completion.judge
 
     async def counted(*arguments: Any) -> Any:
         names.append(arguments[3])
         return await judge(*arguments)
 
-    monkeypatch.setattr(image_upload_completion, "judge", counted)
+    monkeypatch.setattr(upload_completion, "judge", counted)
     return names
 
 
@@ -314,7 +314,7 @@ def judged(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 async def test_two_completions_at_once_give_the_same_verdicts_and_judge_each_file_once(
     client: httpx.AsyncClient, sender: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(image_upload_claims, "WAIT_S", 60)
+    monkeypatch.setattr(upload_claims, "WAIT_S", 60)
     names = judged(monkeypatch)
     upload = await announce(client, *PHOTOS, NO_PHOTO)
     for file, content in zip(upload["files"], (*PHOTOS, NO_PHOTO), strict=True):
@@ -344,7 +344,7 @@ async def test_another_gateway_completes_what_one_has_announced(
 async def test_an_upload_that_another_gateway_is_completing_is_busy_until_that_one_is_gone(
     client: httpx.AsyncClient, sender: httpx.AsyncClient, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(image_upload_claims, "WAIT_S", 0.2)
+    monkeypatch.setattr(upload_claims, "WAIT_S", 0.2)
     upload = await announce(client, PHOTOS[0])
     await send(sender, upload["files"][0], PHOTOS[0])
     died = "UPDATE image_uploads SET claim = gen_random_uuid(), claimed_until = now() + $1::interval"
@@ -361,8 +361,8 @@ async def test_a_claim_outlives_its_term_while_its_holder_lives(
     client: httpx.AsyncClient, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     upload_id = UUID((await announce(client, PHOTOS[0]))["id"])
-    monkeypatch.setattr(image_upload_claims, "CLAIM", timedelta(seconds=0.4))
-    monkeypatch.setattr(image_upload_claims, "WAIT_S", 1.2)
+    monkeypatch.setattr(upload_claims, "CLAIM", timedelta(seconds=0.4))
+    monkeypatch.setattr(upload_claims, "WAIT_S", 1.2)
     async with claimed(database, upload_id):
         with pytest.raises(UploadClaimed):
             async with claimed(database, upload_id):
@@ -409,14 +409,14 @@ async def test_no_file_is_left_on_the_gateways_disk(
     folder = tmp_path / "temporary"
     folder.mkdir()
     monkeypatch.setattr("tempfile.tempdir", str(folder))
-    most, judge = 0, image_upload_completion.judge
+    most, judge = 0, upload_completion.judge
 
     async def counted(*arguments: Any) -> Any:
         nonlocal most
         most = max(most, len([path for path in folder.rglob("*") if path.is_file()]))
         return await judge(*arguments)
 
-    monkeypatch.setattr(image_upload_completion, "judge", counted)
+    monkeypatch.setattr(upload_completion, "judge", counted)
     upload = await announce(client, *PHOTOS, NO_PHOTO)
     for file, content in zip(upload["files"], (*PHOTOS, NO_PHOTO), strict=True):
         await send(sender, file, content)
@@ -431,7 +431,7 @@ async def test_completions_beyond_the_places_are_told_to_come_back(
 ) -> None:
     upload = await announce(client, PHOTOS[0])
     for slots, status in ((UploadSlots(5, 0), 429), (UploadSlots(0, 5), 503)):
-        monkeypatch.setattr(image_direct_uploads, "_slots", slots)
+        monkeypatch.setattr(direct_uploads, "_slots", slots)
         answer = await client.post(f"{PATH}/{upload['id']}/complete")
         assert (answer.status_code, answer.json()["title"]) == (status, "Too many uploads at once")
         assert int(answer.headers["retry-after"]) > 0
@@ -441,7 +441,7 @@ async def test_completions_beyond_the_places_are_told_to_come_back(
 async def test_an_owner_has_a_bounded_number_of_uploads_that_wait_for_files(
     client: httpx.AsyncClient, client_of: ClientOf, sender: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(image_direct_uploads, "MAX_OPEN_UPLOADS", 1)
+    monkeypatch.setattr(direct_uploads, "MAX_OPEN_UPLOADS", 1)
     upload = await announce(client, PHOTOS[0])
     refused = await client.post(PATH, json=announced(PHOTOS[0]))
     assert (refused.status_code, refused.json()["category"]) == (429, "rate_limit")

@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 
 from fluxline.contracts import limits
 from fluxline.contracts.errors import Stage
-from fluxline_gateway.estimates import MIN_PAST, Estimate, Past, Plan, estimate, lessons_of
-from fluxline_gateway.state import PIPELINE
+from fluxline_gateway.trainings.estimates import MIN_PAST, Estimate, Past, Plan, estimate, lessons_of
+from fluxline_gateway.trainings.state import PIPELINE
 
 PRICE = 0.001525
 USUAL = Plan(image_count=10)

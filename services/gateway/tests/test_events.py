@@ -20,7 +20,7 @@ from fluxline.runtime.errors import BrokerUnavailable, DeadlineExceeded
 from fluxline.runtime.handlers import training_failed
 from fluxline.runtime.provision import provision
 from fluxline.runtime.stages import StageAttempt
-from fluxline_gateway.event_stream import EventStream, live_stream
+from fluxline_gateway.live.event_stream import EventStream, live_stream
 from polling import poll_until
 from servers import NatsServer, nats_server
 from streams import events_of, messages_of, requested

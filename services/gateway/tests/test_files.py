@@ -11,13 +11,14 @@ import pytest
 
 from fluxline.runtime.telemetry import make_tracer_provider
 from fluxline.storage.local import LocalStorage
-from fluxline_gateway import files, uploads
+from fluxline_gateway import files
 from fluxline_gateway.api import make_app
 from fluxline_gateway.app import routers
 from fluxline_gateway.deps import Gateway
 from fluxline_gateway.errors import PROBLEM_JSON
+from fluxline_gateway.images import uploads
+from fluxline_gateway.images.uploads import UploadSlots
 from fluxline_gateway.streaming import byte_range, matches
-from fluxline_gateway.uploads import UploadSlots
 
 URL = "http://gateway.test"
 CONTENT = bytes(range(256)) * 8

@@ -11,8 +11,8 @@ from fluxline.contracts.events import GenerationFailed, GenerationRequested, Gen
 from fluxline.postgres.pool import Database
 from fluxline.runtime.envelope import read_event
 from fluxline.runtime.stages import StageAttempt
-from fluxline_gateway.image_links import end_of_link
-from fluxline_gateway.projection import Projection
+from fluxline_gateway.images.links import end_of_link
+from fluxline_gateway.trainings.projection import Projection
 
 from .jobs import ClientOf, job_after, order_of, received
 

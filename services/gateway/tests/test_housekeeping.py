@@ -12,9 +12,9 @@ from fluxline.postgres.outbox import Relay, enqueue
 from fluxline.postgres.pool import Database
 from fluxline.storage import StorageUnreachable
 from fluxline.storage.local import LocalStorage
-from fluxline_gateway import image_upload_store
 from fluxline_gateway.deps import Gateway
 from fluxline_gateway.housekeeping import Housekeeping
+from fluxline_gateway.images import upload_store
 from polling import poll_until
 from streams import requested
 
@@ -107,7 +107,7 @@ async def test_uploads_go_when_they_are_no_longer_open_and_so_does_what_lies_in_
 async def test_it_clears_away_a_bounded_number_at_a_time(
     gateway: Gateway, database: Database, storage: LocalStorage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(image_upload_store, "MAX_PURGED", 2)
+    monkeypatch.setattr(upload_store, "MAX_PURGED", 2)
     for n in range(3):
         await database.pool.execute(_UPLOAD, uuid4(), -1)
         await storage.put(f"incoming/ada/u/{n}", b"x", content_type="image/jpeg")

@@ -12,8 +12,8 @@ from fluxline.postgres.pool import Connection, Database
 from fluxline.runtime.envelope import read_event
 from fluxline_gateway.errors import ApiError
 from fluxline_gateway.idempotency import Created, create_once
-from fluxline_gateway.projection import Projection
-from fluxline_gateway.training_requests import TrainingIn
+from fluxline_gateway.trainings.projection import Projection
+from fluxline_gateway.trainings.requests import TrainingIn
 
 from .jobs import ClientOf, order_of, progressed, received
 

@@ -13,9 +13,9 @@ from PIL import ImageFilter
 from fluxline.contracts.limits import MAX_CAPTION_CHARS, MAX_IMAGES
 from fluxline.image_looks import NEAR_DUPLICATE_BITS
 from fluxline.postgres.pool import Database
-from fluxline_gateway import near_duplicates
-from fluxline_gateway.image_review import review
-from fluxline_gateway.image_store import Image
+from fluxline_gateway.images import near_duplicates
+from fluxline_gateway.images.review import review
+from fluxline_gateway.images.store import Image
 from photos import jpeg_bytes, scene
 
 from .jobs import ClientOf, order_of

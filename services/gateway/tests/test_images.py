@@ -17,9 +17,9 @@ from PIL import Image
 from fluxline.contracts.limits import MAX_IMAGE_BYTES
 from fluxline.postgres.pool import Database
 from fluxline.storage.local import LocalStorage
-from fluxline_gateway import uploads
 from fluxline_gateway.errors import PROBLEM_JSON
-from fluxline_gateway.uploads import display_name
+from fluxline_gateway.images import uploads
+from fluxline_gateway.images.uploads import display_name
 from photos import Case, camera_exif, jpeg_bytes, rotated_for, scene, write_hostile_set
 
 ClientOf = Callable[[str], AbstractAsyncContextManager[httpx.AsyncClient]]

@@ -14,9 +14,9 @@ import pytest
 from PIL import Image
 
 from fluxline.images import ImageRejected, inspect
-from fluxline_gateway import inspections
 from fluxline_gateway.deps import Gateway
-from fluxline_gateway.inspections import InspectionFailed, Inspections, end_idle
+from fluxline_gateway.images import inspections
+from fluxline_gateway.images.inspections import InspectionFailed, Inspections, end_idle
 from photos import heic_bytes, jpeg_bytes, scene
 from polling import poll_until
 
@@ -24,7 +24,7 @@ UNRULY = (sys.executable, str(Path(__file__).with_name("unruly_inspector.py")))
 FORSAKEN = """
 import asyncio, sys
 from pathlib import Path
-from fluxline_gateway import inspections
+from fluxline_gateway.images import inspections
 inspections._COMMAND = tuple(sys.argv[2:])
 asyncio.run(inspections.Inspections().inspect(Path(sys.argv[1])))
 """

@@ -7,9 +7,9 @@ import httpx
 import pytest
 
 from fluxline.postgres.pool import Database, DatabaseUnavailable
-from fluxline_gateway import key_use, keys
 from fluxline_gateway.deps import Gateway
-from fluxline_gateway.key_use import KeyUse
+from fluxline_gateway.identity import key_use, keys
+from fluxline_gateway.identity.key_use import KeyUse
 from fluxline_gateway.migrations import SCHEMA
 
 

@@ -9,15 +9,15 @@ import httpx
 import pytest
 
 from fluxline.postgres.pool import Database
-from fluxline_gateway import key_cache, keys
 from fluxline_gateway.errors import PROBLEM_JSON
+from fluxline_gateway.identity import key_cache, keys
 
 KEY = "fl_" + "A" * 40
 
 
 def run_keys(database_url: str | None, *arguments: str) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(
-        [sys.executable, "-m", "fluxline_gateway.keys", *arguments],
+        [sys.executable, "-m", "fluxline_gateway.identity.keys", *arguments],
         env={"DATABASE_URL": database_url} if database_url else {},
         capture_output=True,
         text=True,

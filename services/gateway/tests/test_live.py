@@ -15,7 +15,7 @@ from fluxline.contracts.events import ZipProgressed
 from fluxline.runtime.bus import Bus
 from fluxline.runtime.provision import provision
 from fluxline.runtime.telemetry import make_tracer_provider
-from fluxline_gateway.live import LiveHub
+from fluxline_gateway.live.hub import LiveHub
 from polling import poll_until
 from servers import NatsServer
 from streams import requested

@@ -17,9 +17,9 @@ from fastapi import FastAPI
 from pydantic import TypeAdapter
 
 from fluxline.contracts.ids import OwnerName
-from fluxline_gateway import oidc, oidc_keys
 from fluxline_gateway.errors import PROBLEM_JSON
-from fluxline_gateway.oidc_keys import ALGORITHMS, FIRST_PAUSE_S, FRESH_S, PAUSE_S, IssuerKeys, usable_keys
+from fluxline_gateway.identity import oidc, oidc_keys
+from fluxline_gateway.identity.oidc_keys import ALGORITHMS, FIRST_PAUSE_S, FRESH_S, PAUSE_S, IssuerKeys, usable_keys
 from fluxline_gateway.settings import GatewaySettings
 
 from .conftest import URL

@@ -13,7 +13,7 @@ from fluxline.postgres.pool import Database
 from fluxline.runtime.envelope import Received, read_event
 from fluxline.runtime.handlers import training_failed
 from fluxline.runtime.stages import StageAttempt
-from fluxline_gateway.projection import Projection
+from fluxline_gateway.trainings.projection import Projection
 from streams import requested
 
 from .jobs import job_after, order_of, progressed, received

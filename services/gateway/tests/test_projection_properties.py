@@ -14,8 +14,8 @@ from fluxline.contracts import events as e
 from fluxline.postgres.migrate import migrate
 from fluxline.postgres.pool import Database
 from fluxline_gateway.migrations import SCHEMA
-from fluxline_gateway.projection import Projection
-from fluxline_gateway.state import TERMINAL, TrainingState
+from fluxline_gateway.trainings.projection import Projection
+from fluxline_gateway.trainings.state import TERMINAL, TrainingState
 
 from .histories import Pipeline, Sequenced, deliveries, fold, pipelines
 from .jobs import received

@@ -7,9 +7,9 @@ import pytest
 from fastapi import FastAPI
 
 from fluxline.postgres.pool import Database
-from fluxline_gateway import rate_limits
 from fluxline_gateway.errors import PROBLEM_JSON
-from fluxline_gateway.rate_limits import CACHE_S, RateLimits
+from fluxline_gateway.identity import rate_limits
+from fluxline_gateway.identity.rate_limits import CACHE_S, RateLimits
 from fluxline_gateway.settings import GatewaySettings
 
 from .conftest import ClientOf

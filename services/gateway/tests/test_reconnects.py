@@ -20,8 +20,8 @@ from fluxline.contracts.event import Event
 from fluxline.contracts.events import TrainingRequested
 from fluxline.runtime.bus import publish_as_it_is
 from fluxline.runtime.envelope import body_of, headers_of
-from fluxline_gateway.event_stream import END, HEARTBEAT, live_stream
-from fluxline_gateway.live import LiveHub
+from fluxline_gateway.live.event_stream import END, HEARTBEAT, live_stream
+from fluxline_gateway.live.hub import LiveHub
 from polling import poll_until
 from servers import NatsServer
 from streams import events_of

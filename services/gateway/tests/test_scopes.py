@@ -4,8 +4,8 @@ import httpx
 import pytest
 from fastapi import APIRouter, FastAPI
 
-from fluxline_gateway import scopes
 from fluxline_gateway.deps import Owner
+from fluxline_gateway.identity import scopes
 
 from .bearers import caller
 

@@ -22,15 +22,16 @@ from fluxline.runtime.handlers import training_failed
 from fluxline.runtime.stages import StageAttempt
 from fluxline.runtime.telemetry import make_tracer_provider
 from fluxline.storage.local import LocalStorage
-from fluxline_gateway import keys, spending
 from fluxline_gateway.api import make_app
 from fluxline_gateway.app import routers
 from fluxline_gateway.deps import Gateway
 from fluxline_gateway.errors import PROBLEM_JSON
-from fluxline_gateway.live import LiveHub
+from fluxline_gateway.identity import keys
+from fluxline_gateway.live.hub import LiveHub
 from fluxline_gateway.migrations import SCHEMA
-from fluxline_gateway.projection import Projection
 from fluxline_gateway.settings import GatewaySettings
+from fluxline_gateway.trainings import spending
+from fluxline_gateway.trainings.projection import Projection
 from polling import poll_until
 
 from .jobs import ClientOf, job_after, order_of, received

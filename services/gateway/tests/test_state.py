@@ -11,9 +11,9 @@ from fluxline.contracts.errors import ErrorCategory, FluxlineError, Stage
 from fluxline.contracts.event import Event
 from fluxline.runtime.handlers import training_failed
 from fluxline.runtime.stages import StageAttempt
-from fluxline_gateway import waiting
-from fluxline_gateway.fold import apply
-from fluxline_gateway.state import TrainingState
+from fluxline_gateway.trainings import waiting
+from fluxline_gateway.trainings.fold import apply
+from fluxline_gateway.trainings.state import TrainingState
 from streams import requested
 
 TRAINING = UUID(int=7)

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from fluxline.contracts import events as e
-from fluxline_gateway.fold import canceling, retried
-from fluxline_gateway.state import TERMINAL, TrainingState
+from fluxline_gateway.trainings.fold import canceling, retried
+from fluxline_gateway.trainings.state import TERMINAL, TrainingState
 
 from .histories import ArchiveGone, Pipeline, Sequenced, deliveries, fold, pipelines
 

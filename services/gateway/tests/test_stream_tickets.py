@@ -17,7 +17,7 @@ from fluxline_gateway.api import make_app
 from fluxline_gateway.app import routers
 from fluxline_gateway.deps import Gateway
 from fluxline_gateway.errors import ApiError
-from fluxline_gateway.stream_tickets import LIFETIME_S, StreamTickets
+from fluxline_gateway.live.stream_tickets import LIFETIME_S, StreamTickets
 
 from .conftest import URL
 from .jobs import ClientOf, order_of

@@ -17,7 +17,7 @@ from fluxline.runtime.envelope import read_event
 from fluxline.runtime.handlers import training_failed
 from fluxline.runtime.stages import StageAttempt
 from fluxline_gateway.errors import PROBLEM_JSON
-from fluxline_gateway.projection import Projection
+from fluxline_gateway.trainings.projection import Projection
 
 from .jobs import ClientOf, job_after, order_of, progressed, received
 

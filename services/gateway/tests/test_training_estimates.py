@@ -12,8 +12,8 @@ from fluxline.contracts.job import Cost
 from fluxline.postgres.pool import Database
 from fluxline.runtime.envelope import read_event
 from fluxline_gateway.deps import Gateway
-from fluxline_gateway.projection import Projection
-from fluxline_gateway.track_record import TrackRecord
+from fluxline_gateway.trainings.projection import Projection
+from fluxline_gateway.trainings.track_record import TrackRecord
 
 from .jobs import ClientOf, job_after, order_of, received
 

@@ -14,7 +14,7 @@ from fluxline.contracts.ids import model_id_of
 from fluxline.postgres.pool import Database
 from fluxline.runtime.envelope import Received, body_of, headers_of, read_event
 from fluxline_gateway.deps import Gateway
-from fluxline_gateway.projection import Projection
+from fluxline_gateway.trainings.projection import Projection
 from streams import requested
 
 _IMAGE = """

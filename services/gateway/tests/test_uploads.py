@@ -12,9 +12,10 @@ from typing import Any
 import httpx
 import pytest
 
-from fluxline_gateway import image_uploads, uploads
 from fluxline_gateway.errors import PROBLEM_JSON, ApiError
-from fluxline_gateway.uploads import UploadSlots, display_name
+from fluxline_gateway.images import upload_routes as image_uploads
+from fluxline_gateway.images import uploads
+from fluxline_gateway.images.uploads import UploadSlots, display_name
 from photos import jpeg_bytes, scene
 from polling import poll_until
 

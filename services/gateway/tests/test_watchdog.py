@@ -34,9 +34,9 @@ from fluxline.runtime.stages import StageAttempt
 from fluxline.runtime.subscription import Subscription
 from fluxline.runtime.telemetry import Metrics, make_tracer_provider
 from fluxline_gateway.deps import Gateway
-from fluxline_gateway.projection import Projection
-from fluxline_gateway.watchdog import Patience, Watchdog, by_stage
-from fluxline_gateway.work_queues import WorkQueues
+from fluxline_gateway.trainings.projection import Projection
+from fluxline_gateway.trainings.watchdog import Patience, Watchdog, by_stage
+from fluxline_gateway.trainings.work_queues import WorkQueues
 from polling import poll_until
 from servers import NatsServer
 from streams import events_of, messages_of

@@ -10,8 +10,8 @@ from typing import Any
 import anyio
 import pytest
 
-from fluxline_gateway.webhook_post import Poster
-from fluxline_gateway.webhook_schedule import Attempt
+from fluxline_gateway.webhooks.post import Poster
+from fluxline_gateway.webhooks.schedule import Attempt
 
 from .webhook_receiver import Receiver, receiving
 

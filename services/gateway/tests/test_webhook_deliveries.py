@@ -15,10 +15,10 @@ from fluxline.postgres.pool import Database
 from fluxline.runtime.envelope import read_event
 from fluxline.runtime.handlers import training_failed
 from fluxline.runtime.stages import StageAttempt
-from fluxline_gateway import webhook_secrets
-from fluxline_gateway.projection import Projection
-from fluxline_gateway.webhook_post import Poster
-from fluxline_gateway.webhook_sender import WebhookSender
+from fluxline_gateway.trainings.projection import Projection
+from fluxline_gateway.webhooks import endpoint_secrets
+from fluxline_gateway.webhooks.post import Poster
+from fluxline_gateway.webhooks.sender import WebhookSender
 
 from .jobs import job_after, order_of, received
 from .webhook_receiver import Receiver, receiving
@@ -131,7 +131,7 @@ async def test_what_a_receiver_gets_is_the_training(
     sender = WebhookSender(database, CollectorRegistry(), Poster([receiver.origin]))
     while await sender.send_due():
         pass
-    secret = (await webhook_secrets.in_use(database.pool, "ada")).secret
+    secret = (await endpoint_secrets.in_use(database.pool, "ada")).secret
     bodies = [arrived.verified(secret) for arrived in receiver.arrived]
     assert sorted(body["type"] for body in bodies) == sorted(WHOLE_LIFE)
     assert {body["data"]["trigger_word"] for body in bodies} == {"ADATOK"}

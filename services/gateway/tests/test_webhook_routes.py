@@ -13,8 +13,8 @@ from pydantic import ValidationError
 
 from fluxline.postgres.pool import Database
 from fluxline_gateway.settings import GatewaySettings
-from fluxline_gateway.webhook_post import Poster
-from fluxline_gateway.webhook_sender import WebhookSender
+from fluxline_gateway.webhooks.post import Poster
+from fluxline_gateway.webhooks.sender import WebhookSender
 from polling import poll_until
 from servers import NatsServer
 

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from fluxline_gateway.webhook_schedule import (
+from fluxline_gateway.webhooks.schedule import (
     MAX_RETRY_AFTER_S,
     SCHEDULE_S,
     TEST,

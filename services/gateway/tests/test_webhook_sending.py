@@ -15,10 +15,10 @@ from prometheus_client import CollectorRegistry
 from standardwebhooks import WebhookVerificationError
 
 from fluxline.postgres.pool import Database
-from fluxline_gateway import webhook_deliveries, webhook_secrets
-from fluxline_gateway.webhook_post import Poster
-from fluxline_gateway.webhook_schedule import SCHEDULE_S
-from fluxline_gateway.webhook_sender import AT_A_TIME, PER_HOST, WebhookSender
+from fluxline_gateway.webhooks import deliveries, endpoint_secrets
+from fluxline_gateway.webhooks.post import Poster
+from fluxline_gateway.webhooks.schedule import SCHEDULE_S
+from fluxline_gateway.webhooks.sender import AT_A_TIME, PER_HOST, WebhookSender
 from polling import poll_until
 
 from .webhook_receiver import Receiver, receiving, says
@@ -58,7 +58,7 @@ async def running(*senders: WebhookSender) -> AsyncIterator[list[asyncio.Task[No
 async def add(database: Database, url: str, text: str = "hello") -> UUID:
     delivery_id = uuid4()
     async with database.transaction() as connection:
-        await webhook_deliveries.add(connection, delivery_id, "ada", url, TYPE, json.dumps({"text": text}))
+        await deliveries.add(connection, delivery_id, "ada", url, TYPE, json.dumps({"text": text}))
     return delivery_id
 
 
@@ -88,7 +88,7 @@ async def test_a_delivery_is_signed_as_standard_webhooks_says(
     delivery_id = await add(database, receiver.url, "grüße")
     assert await sender.send_due() == 1
     [arrived] = receiver.arrived
-    secret = (await webhook_secrets.in_use(database.pool, "ada")).secret
+    secret = (await endpoint_secrets.in_use(database.pool, "ada")).secret
     assert arrived.verified(secret) == {"text": "grüße"}
     assert arrived.id == str(delivery_id)
     assert arrived.line == "POST /hook?token=abcdefgh12345678 HTTP/1.1"
@@ -152,7 +152,7 @@ async def test_every_attempt_has_its_own_time_and_signature(
     one, other = receiver.arrived
     assert one.headers["webhook-timestamp"] != other.headers["webhook-timestamp"]
     assert one.headers["webhook-signature"] != other.headers["webhook-signature"]
-    secret = (await webhook_secrets.in_use(database.pool, "ada")).secret
+    secret = (await endpoint_secrets.in_use(database.pool, "ada")).secret
     assert one.verified(secret) == other.verified(secret)
     assert (await row_of(database, delivery_id))["status"] == "delivered"
 
@@ -408,9 +408,9 @@ async def test_only_so_many_are_sent_at_a_time(database: Database, receiver: Rec
 async def test_an_old_secret_signs_along_for_a_day(
     database: Database, receiver: Receiver, sender: WebhookSender
 ) -> None:
-    old = (await webhook_secrets.in_use(database.pool, "ada")).secret
+    old = (await endpoint_secrets.in_use(database.pool, "ada")).secret
     async with database.transaction() as connection:
-        new = (await webhook_secrets.rotate(connection, "ada")).secret
+        new = (await endpoint_secrets.rotate(connection, "ada")).secret
     await add(database, receiver.url)
     await sender.send_due()
     await database.pool.execute("UPDATE webhook_secrets SET expires_at = now() WHERE secret = $1", old)
@@ -429,10 +429,10 @@ async def test_the_backlog_and_what_was_sent_are_measured(
     await add(database, receiver.url)
     await database.pool.execute("UPDATE webhook_deliveries SET created_at = now() - interval '1 hour'")
     await database.pool.execute("UPDATE webhook_deliveries SET next_attempt_at = now() - interval '1 minute'")
-    waiting = await webhook_deliveries.backlog(database.pool)
+    waiting = await deliveries.backlog(database.pool)
     assert (round(waiting.age_s, -2), round(waiting.overdue_s, -1)) == (3600, 60)
     await sender.send_due()
-    assert await webhook_deliveries.backlog(database.pool) == webhook_deliveries.Backlog(0, 0)
+    assert await deliveries.backlog(database.pool) == deliveries.Backlog(0, 0)
     assert sender.metrics.ended.labels("delivered")._value.get() == 1
 
 
@@ -442,11 +442,11 @@ async def test_deliveries_and_secrets_are_forgotten_in_time(database: Database, 
     for delivery_id, days in ((old, 31), (young, 29)):
         await database.pool.execute(aged, delivery_id, days)
     async with database.transaction() as connection:
-        await webhook_secrets.rotate(connection, "ada")
-        await webhook_secrets.rotate(connection, "ada")
+        await endpoint_secrets.rotate(connection, "ada")
+        await endpoint_secrets.rotate(connection, "ada")
         await connection.execute("UPDATE webhook_secrets SET expires_at = now() WHERE expires_at IS NOT NULL")
-        await webhook_deliveries.purge(connection)
-        await webhook_secrets.purge(connection)
+        await deliveries.purge(connection)
+        await endpoint_secrets.purge(connection)
     left = {row["id"] for row in await database.pool.fetch("SELECT id FROM webhook_deliveries")}
     assert left == {young, pending}
     assert await database.pool.fetchval("SELECT count(*) FROM webhook_secrets") == 1

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fluxline_gateway.webhook_urls import (
+from fluxline_gateway.webhooks.urls import (
     MAX_URL_CHARS,
     AddressRefused,
     UrlRefused,

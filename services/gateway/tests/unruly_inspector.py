@@ -5,7 +5,7 @@ import signal
 from pathlib import Path
 from typing import Any
 
-from fluxline_gateway import inspector
+from fluxline_gateway.images import inspector
 
 answer = inspector.answer
 

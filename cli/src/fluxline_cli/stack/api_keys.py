@@ -56,9 +56,9 @@ async def may_do_everything(http: httpx.AsyncClient, gateway_url: str, key: str)
 
 
 async def _keys(env: Mapping[str, str], *arguments: str) -> str:
-    """What `fluxline_gateway.keys` prints."""
+    """What `fluxline_gateway.identity.keys` prints."""
     child = await asyncio.create_subprocess_exec(
-        *python_module("fluxline_gateway.keys", *arguments),
+        *python_module("fluxline_gateway.identity.keys", *arguments),
         env=dict(env),
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,

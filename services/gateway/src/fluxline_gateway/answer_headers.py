@@ -11,7 +11,7 @@ from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from fluxline.runtime.envelope import current_trace
-from fluxline_gateway.rate_limits import Quota
+from fluxline_gateway.identity.rate_limits import Quota
 
 DOCS_PATH: Final = "/docs"
 NOTHING: Final = "default-src 'none'; frame-ancestors 'none'"

@@ -15,12 +15,13 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.routing import Route
 from starlette.types import ASGIApp, Lifespan, Message, Receive, Scope, Send
 
-from fluxline_gateway import error_handlers, openapi
+from fluxline_gateway import error_handlers
 from fluxline_gateway.answer_headers import DOCS_PATH, AnswerHeaders, docs_policy
-from fluxline_gateway.audit import AuditTrail
 from fluxline_gateway.deps import Gateway
 from fluxline_gateway.etags import ETags
-from fluxline_gateway.stream_tickets import carries_ticket
+from fluxline_gateway.identity.audit import AuditTrail
+from fluxline_gateway.live.stream_tickets import carries_ticket
+from fluxline_gateway.openapi import document as openapi
 
 MAX_BODY_BYTES = 1024 * 1024
 """Of every request but an upload of images or of a file by its link, which limit themselves while they stream."""

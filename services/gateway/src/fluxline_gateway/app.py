@@ -11,59 +11,52 @@ from fluxline.runtime.service import Service
 from fluxline.runtime.settings import load
 from fluxline.storage import Storage, StorageSettings, make_storage
 from fluxline.storage.local import LocalStorage
-from fluxline_gateway import (
-    admin,
-    api_keys,
-    audit_views,
-    debug,
-    events,
-    files,
-    generations,
-    image_direct_uploads,
-    image_review,
-    image_uploads,
-    images,
-    limits,
-    me,
-    models,
-    stream_access,
-    training_actions,
-    training_estimates,
-    trainings,
-    webhook_routes,
-    webhooks,
-)
-from fluxline_gateway.advisories import Advisories
+from fluxline_gateway import files, limits
 from fluxline_gateway.api import make_app
-from fluxline_gateway.audit import FLUSH_S as AUDIT_FLUSH_S
-from fluxline_gateway.audit import Audit
+from fluxline_gateway.debug import routes as debug
 from fluxline_gateway.deps import Gateway
 from fluxline_gateway.housekeeping import Housekeeping
-from fluxline_gateway.key_use import FLUSH_S as KEY_USE_FLUSH_S
-from fluxline_gateway.live import LiveHub
+from fluxline_gateway.identity import admin, api_keys, audit_views, me
+from fluxline_gateway.identity.audit import FLUSH_S as AUDIT_FLUSH_S
+from fluxline_gateway.identity.audit import Audit
+from fluxline_gateway.identity.key_use import FLUSH_S as KEY_USE_FLUSH_S
+from fluxline_gateway.images import direct_uploads, review
+from fluxline_gateway.images import routes as images
+from fluxline_gateway.images import upload_routes as image_uploads
+from fluxline_gateway.live import routes as events
+from fluxline_gateway.live import stream_access
+from fluxline_gateway.live.hub import LiveHub
 from fluxline_gateway.migrations import SCHEMA
-from fluxline_gateway.projection import Projection
+from fluxline_gateway.models import generation_routes as generations
+from fluxline_gateway.models import routes as models
 from fluxline_gateway.settings import GatewaySettings
-from fluxline_gateway.watchdog import Patience, Watchdog, by_stage
-from fluxline_gateway.webhook_post import Poster
-from fluxline_gateway.webhook_sender import WebhookSender
+from fluxline_gateway.trainings import actions
+from fluxline_gateway.trainings import estimate_routes as training_estimates
+from fluxline_gateway.trainings import routes as trainings
+from fluxline_gateway.trainings.advisories import Advisories
+from fluxline_gateway.trainings.projection import Projection
+from fluxline_gateway.trainings.watchdog import Patience, Watchdog, by_stage
+from fluxline_gateway.webhooks import replicate
+from fluxline_gateway.webhooks import routes as webhook_routes
+from fluxline_gateway.webhooks.post import Poster
+from fluxline_gateway.webhooks.sender import WebhookSender
 from fluxline_gateway.write_behind import Flush, write_behind, write_last
 
 NAME = "gateway"
 ROUTERS = (
     image_uploads.router,
-    image_direct_uploads.router,
-    image_review.router,
+    direct_uploads.router,
+    review.router,
     images.router,
     training_estimates.router,
     trainings.router,
-    training_actions.router,
+    actions.router,
     events.router,
     stream_access.router,
     debug.router,
     models.router,
     generations.router,
-    webhooks.router,
+    replicate.router,
     webhook_routes.router,
     limits.router,
     me.router,

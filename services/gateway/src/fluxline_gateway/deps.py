@@ -12,19 +12,19 @@ from fluxline.contracts.errors import ErrorCategory
 from fluxline.postgres.pool import Database
 from fluxline.runtime.bus import Bus
 from fluxline.storage import Storage
-from fluxline_gateway import scopes
-from fluxline_gateway.audit import Audit
 from fluxline_gateway.errors import ApiError
-from fluxline_gateway.inspections import Inspections
-from fluxline_gateway.key_cache import KeyCache
-from fluxline_gateway.key_use import KeyUse
-from fluxline_gateway.keys import Principal
-from fluxline_gateway.live import LiveHub
-from fluxline_gateway.oidc import Tokens
-from fluxline_gateway.rate_limits import RateLimits, TooManyRequests
+from fluxline_gateway.identity import scopes
+from fluxline_gateway.identity.audit import Audit
+from fluxline_gateway.identity.key_cache import KeyCache
+from fluxline_gateway.identity.key_use import KeyUse
+from fluxline_gateway.identity.keys import Principal
+from fluxline_gateway.identity.oidc import Tokens
+from fluxline_gateway.identity.rate_limits import RateLimits, TooManyRequests
+from fluxline_gateway.images.inspections import Inspections
+from fluxline_gateway.live.hub import LiveHub
+from fluxline_gateway.live.stream_tickets import StreamTickets
 from fluxline_gateway.settings import GatewaySettings
-from fluxline_gateway.stream_tickets import StreamTickets
-from fluxline_gateway.track_record import TrackRecord
+from fluxline_gateway.trainings.track_record import TrackRecord
 
 HTTP_TIMEOUT_S = 10.0
 _HINT = "Send the header 'Authorization: Bearer fl_...'; make a key with `fluxline keys create --owner NAME`."

@@ -12,8 +12,8 @@ from fluxline.storage.local import LocalStorage
 from fluxline.storage.signing import content_disposition
 from fluxline_gateway.deps import Deps
 from fluxline_gateway.errors import ApiError, NotFound
+from fluxline_gateway.images.uploads import UploadSlots, limited_body
 from fluxline_gateway.streaming import stored_file
-from fluxline_gateway.uploads import UploadSlots, limited_body
 
 router = APIRouter(prefix="/storage", tags=["files"])
 _slots = UploadSlots(total=64, per_owner=32)  # of this process; each takes one file of the size in its link

@@ -7,8 +7,10 @@ from fluxline.postgres.outbox import Relay
 from fluxline.postgres.pool import Database, database_error
 from fluxline.runtime.logs import get_logger
 from fluxline.storage import Storage, StorageError
-from fluxline_gateway import audit, watches, webhook_deliveries, webhook_secrets
-from fluxline_gateway.image_upload_store import UploadStore, remove_abandoned
+from fluxline_gateway.identity import audit
+from fluxline_gateway.images.upload_store import UploadStore, remove_abandoned
+from fluxline_gateway.trainings import watches
+from fluxline_gateway.webhooks import deliveries, endpoint_secrets
 
 EVERY_S = 3600.0
 KEEP_KEYS = timedelta(days=30)
@@ -44,8 +46,8 @@ class Housekeeping:
         async with self.database.transaction() as connection:
             await connection.execute(_PURGE_KEYS, KEEP_KEYS)
             await watches.purge(connection)
-            await webhook_deliveries.purge(connection)
-            await webhook_secrets.purge(connection)
+            await deliveries.purge(connection)
+            await endpoint_secrets.purge(connection)
             await audit.purge(connection)
         await UploadStore(self.database).purge()
         await remove_abandoned(self.storage)

@@ -6,7 +6,7 @@ from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict
 
 from fluxline.contracts import limits
-from fluxline_gateway.uploads import MAX_UPLOAD_FILES
+from fluxline_gateway.images.uploads import MAX_UPLOAD_FILES
 
 N = TypeVar("N", int, float)
 

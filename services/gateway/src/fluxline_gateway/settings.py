@@ -6,8 +6,8 @@ from pydantic import Field, HttpUrl, SecretStr, ValidationInfo, field_validator
 from pydantic_settings import SettingsConfigDict
 
 from fluxline.runtime.settings import ServiceSettings, postgres_url_field
-from fluxline_gateway.oidc_keys import issuer_url
-from fluxline_gateway.webhook_urls import origin_of
+from fluxline_gateway.identity.oidc_keys import issuer_url
+from fluxline_gateway.webhooks.urls import origin_of
 
 CLAIM = r"^[!#-\[\]-~]+$"
 """The name of a claim: visible ASCII without quotation mark and backslash, as it may stand in a header."""

@@ -1,0 +1,1 @@
+"""What the debug-collector knows, passed on."""

@@ -1,0 +1,1 @@
+"""Photos: uploads, verdicts, review, contents."""

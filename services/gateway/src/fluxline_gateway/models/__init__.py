@@ -1,0 +1,1 @@
+"""Models and the images made with them."""

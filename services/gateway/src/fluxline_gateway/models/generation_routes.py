@@ -1,0 +1,129 @@
+"""Generations: images with a trained LoRA or with a base model."""
+
+from functools import partial
+from typing import Annotated, Any
+from uuid import UUID, uuid4
+
+import asyncpg
+from fastapi import APIRouter, Query, Request, Response
+
+from fluxline.contracts.events import GenerationRequested
+from fluxline.postgres.outbox import enqueue
+from fluxline.postgres.pool import Connection
+from fluxline_gateway.deps import Deps, Gateway, Owner
+from fluxline_gateway.errors import NotFound, problems
+from fluxline_gateway.idempotency import Created, IdempotencyKey, create_once
+from fluxline_gateway.models.generation_views import GenerationIn, GenerationOut, GenerationStatus, generation_out
+from fluxline_gateway.models.routes import find_model
+from fluxline_gateway.pages import DEFAULT_LIMIT, Cursor, Limit, Page, decode_cursor, encode_cursor, link_next
+from fluxline_gateway.trainings.spending import Reservation, reserve
+
+router = APIRouter(tags=["generations"])
+
+_ADD = """
+INSERT INTO generations (id, owner, model_id, status, parameters) VALUES ($1, $2, $3, 'requested', $4) RETURNING *
+"""
+_FIND = "SELECT * FROM generations WHERE owner = $1 AND id = $2"
+_PAGE = """
+SELECT * FROM generations
+WHERE owner = $1 AND ($2::timestamptz IS NULL OR (created_at, id) < ($2, $3::uuid))
+  AND ($4::uuid IS NULL OR model_id = $4) AND ($5::text IS NULL OR status = $5)
+ORDER BY created_at DESC, id DESC LIMIT $6
+"""
+
+
+@router.post(
+    "/v1/models/{model_id}/generations",
+    status_code=202,
+    operation_id="generate_with_model",
+    response_model=GenerationOut,
+    responses=problems(_402="It would exceed the spend cap", _404="There is no such model"),
+)
+async def generate_with_model(
+    request: Request,
+    model_id: UUID,
+    body: GenerationIn,
+    gateway: Deps,
+    owner: Owner,
+    idempotency_key: IdempotencyKey = None,
+) -> Response:
+    """Ask for images with a trained LoRA. The trigger word is added to the prompt where that lacks it."""
+    model = await find_model(gateway, owner.owner, model_id)
+    make = partial(_request_generation, gateway, owner.owner, body, model)
+    return await create_once(gateway.database, owner.owner, idempotency_key, request, body, make)
+
+
+@router.post(
+    "/v1/generations",
+    status_code=202,
+    operation_id="generate_with_base_model",
+    response_model=GenerationOut,
+    responses=problems(_402="It would exceed the spend cap"),
+)
+async def generate_with_base_model(
+    request: Request, body: GenerationIn, gateway: Deps, owner: Owner, idempotency_key: IdempotencyKey = None
+) -> Response:
+    """Ask for images with the base model."""
+    make = partial(_request_generation, gateway, owner.owner, body, None)
+    return await create_once(gateway.database, owner.owner, idempotency_key, request, body, make)
+
+
+@router.get("/v1/generations", operation_id="list_generations")
+async def list_generations(
+    request: Request,
+    response: Response,
+    gateway: Deps,
+    owner: Owner,
+    model_id: Annotated[UUID | None, Query(description="only those with this model")] = None,
+    status: Annotated[GenerationStatus | None, Query(description="only those of this status")] = None,
+    limit: Limit = DEFAULT_LIMIT,
+    cursor: Cursor = None,
+) -> Page[GenerationOut]:
+    """The generations, newest first."""
+    created_at, after = decode_cursor(cursor) or (None, None)
+    rows = await gateway.database.pool.fetch(_PAGE, owner.owner, created_at, after, model_id, status, limit + 1)
+    last = rows[limit - 1] if len(rows) > limit else None
+    page = Page[GenerationOut](
+        items=[generation_out(gateway.storage, row) for row in rows[:limit]],
+        next_cursor=encode_cursor((last["created_at"], last["id"])) if last else None,
+    )
+    link_next(request, response, page.next_cursor)
+    return page
+
+
+@router.get(
+    "/v1/generations/{generation_id}",
+    operation_id="get_generation",
+    responses=problems(_404="There is no such generation"),
+)
+async def get_generation(generation_id: UUID, gateway: Deps, owner: Owner) -> GenerationOut:
+    """One generation."""
+    row = await gateway.database.pool.fetchrow(_FIND, owner.owner, generation_id)
+    if row is None:
+        raise NotFound("Generation")
+    return generation_out(gateway.storage, row)
+
+
+async def _request_generation(
+    gateway: Gateway, owner: str, body: GenerationIn, model: asyncpg.Record | None, connection: Connection
+) -> Created:
+    generation_id = uuid4()
+    model_id = model["id"] if model else None
+    try:
+        [row] = await connection.fetch(_ADD, generation_id, owner, model_id, body.model_dump_json())
+    except asyncpg.ForeignKeyViolationError:  # the model was deleted since it was found
+        raise NotFound("Model") from None
+    await enqueue(connection, "gateway", _event(generation_id, owner, body, model))
+    usd = body.num_outputs * gateway.settings.generation_usd_per_image
+    await reserve(connection, Reservation(generation_id, owner, "generation", usd), gateway.settings)
+    return Created(f"/v1/generations/{generation_id}", generation_out(gateway.storage, row).model_dump_json())
+
+
+def _event(generation_id: UUID, owner: str, body: GenerationIn, model: asyncpg.Record | None) -> GenerationRequested:
+    of_model: dict[str, Any] = {}
+    if model:
+        of_model = {name: model[name] for name in ("training_id", "provider_version", "trigger_word")}
+        of_model["model_id"] = model["id"]
+    return GenerationRequested.first(
+        str(generation_id), generation_id=generation_id, owner=owner, parameters=body.model_dump(), **of_model
+    )

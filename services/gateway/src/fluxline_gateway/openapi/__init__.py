@@ -1,0 +1,1 @@
+"""The OpenAPI document, made by rule from the routes."""

@@ -1,0 +1,126 @@
+"""Problem documents in the OpenAPI document: what each error looks like when it is the answer."""
+
+from collections.abc import Mapping
+from typing import Final
+
+from fluxline.contracts.errors import ErrorCategory
+from fluxline_gateway import examples
+from fluxline_gateway.errors import PROBLEM_JSON, ApiError, FieldError, InvalidFields, NotFound, problem_of
+from fluxline_gateway.openapi.names import SCHEMAS, Document
+
+_PROBLEMS: Final[Mapping[int, ApiError]] = {
+    error.status: error
+    for error in (
+        ApiError(
+            400,
+            "Malformed upload",
+            category=ErrorCategory.VALIDATION,
+            hint="Send multipart/form-data as RFC 7578 says; HTTP libraries do it for you.",
+        ),
+        ApiError(
+            401,
+            "API key not valid",
+            category=ErrorCategory.AUTHENTICATION,
+            hint="Send the header 'Authorization: Bearer fl_...'; make a key with `fluxline keys create --owner NAME`.",
+        ),
+        ApiError(
+            402,
+            "Spend cap reached",
+            category=ErrorCategory.BILLING,
+            hint="Wait for the new month, or ask an administrator to raise the cap.",
+        ),
+        ApiError(
+            403,
+            "Scope missing",
+            category=ErrorCategory.AUTHENTICATION,
+            hint="Use a key that has the scope named in the WWW-Authenticate header.",
+        ),
+        NotFound("Thing"),
+        ApiError(
+            408,
+            "Request Timeout",
+            category=ErrorCategory.VALIDATION,
+            hint="Send it again, on a steadier connection.",
+        ),
+        ApiError(
+            409,
+            "Request in flight",
+            category=ErrorCategory.VALIDATION,
+            hint="The first request with this Idempotency-Key is still at work: send it again in a moment.",
+        ),
+        ApiError(
+            413,
+            "Content Too Large",
+            category=ErrorCategory.VALIDATION,
+            hint="Send less at once: the limits are at GET /v1/limits.",
+        ),
+        ApiError(
+            415,
+            "Unsupported media type",
+            category=ErrorCategory.VALIDATION,
+            hint="Send multipart/form-data, with the photos in the field `files`.",
+        ),
+        InvalidFields(FieldError(field="limit", message="Input should be less than or equal to 100")),
+        ApiError(
+            429,
+            "Too many requests",
+            category=ErrorCategory.RATE_LIMIT,
+            hint="Wait as long as Retry-After says, and send requests more slowly.",
+        ),
+        ApiError(
+            500,
+            "Internal error",
+            category=ErrorCategory.INTERNAL,
+            hint="This is a bug in fluxline: please report it with the trace id in the traceparent header.",
+        ),
+        ApiError(
+            503,
+            "Service Unavailable",
+            category=ErrorCategory.SERVICE_ERROR,
+            hint="PostgreSQL does not answer; nothing was changed. Try again in a moment.",
+        ),
+    )
+}
+"""What each status looks like, unless the call has a text of its own."""
+_CONFLICTS: Final[Mapping[str, ApiError]] = {
+    operation_id: ApiError(409, title, category=ErrorCategory.VALIDATION, hint=hint, detail=detail)
+    for operation_id, title, hint, detail in (
+        ("delete_image", "Image in use", "Wait until the training that uses it has ended, then delete it.", None),
+        (
+            "cancel_training",
+            "Training not canceled",
+            "It has stopped by itself: retry or delete it.",
+            "The training is failed.",
+        ),
+        (
+            "retry_training",
+            "Training not retried",
+            "It has everything it was asked for; make a new training for another model.",
+            "The training is completed.",
+        ),
+        (
+            "complete_image_upload",
+            "Upload being completed",
+            "Another request is completing this upload: send it again in a moment.",
+            None,
+        ),
+    )
+}
+"""What is in the way, for calls whose conflict is not about an Idempotency-Key."""
+
+
+def problem_answer(status: int, description: str, path: str = "/v1/trainings", operation_id: str = "") -> Document:
+    """A problem document as an answer, with an example for a request for `path`."""
+    error = _PROBLEMS.get(status) or ApiError(
+        status, description, category=ErrorCategory.VALIDATION, hint="See /docs for what this call takes."
+    )
+    if status == 404 and "{" in path:
+        error = NotFound(path.rpartition("{")[2].partition("}")[0].removesuffix("_id").capitalize())
+    if status == 409:
+        error = _CONFLICTS.get(operation_id, error)
+    place = path
+    for name, value in examples.PARAMETERS.items():
+        place = place.replace(f"{{{name}}}", str(value))
+    example = problem_of(error, place).model_dump(mode="json", exclude_none=True)
+    media = {"schema": {"$ref": f"{SCHEMAS}Problem"}, "examples": {"example": {"value": example}}}
+    return {"description": description, "content": {PROBLEM_JSON: media}}

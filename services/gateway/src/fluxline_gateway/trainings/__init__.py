@@ -1,0 +1,1 @@
+"""Trainings: requests, state, what watches over them."""

@@ -1,0 +1,1 @@
+"""Webhooks: Replicate's, and ours to whoever asked for them."""
