@@ -9,10 +9,10 @@ MEMBERS := shared services/gateway services/zipper services/trainer services/pub
 SOURCES := $(foreach member,$(MEMBERS),$(member)/src)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup up demo test check lint types imports unit test-faults soak test-fuzz docs format lock clean
+.PHONY: help setup up demo test check lint types imports unit test-faults test-diagnosis soak test-fuzz bench-collector docs format lock clean
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: $(STAMP) ## Make the environment in .venv from requirements.lock (every other target does it first)
 
@@ -47,12 +47,15 @@ types: setup ## mypy --strict over every member
 imports: setup ## The import rules of pyproject.toml
 	@$(BIN)/lint-imports --no-logo > $(VENV)/imports.log || { cat $(VENV)/imports.log; exit 1; }
 
-unit: setup ## The tests, two at a time
-	@$(BIN)/pytest -q -n 2 --dist loadfile --no-loadscope-reorder
+unit: setup ## The tests, three at a time: much of their time is waiting
+	@$(BIN)/pytest -q -n 3 --dist loadfile --no-loadscope-reorder
 
 test-faults: setup ## Kill, stop, cut, delay and corrupt the real stack; writes the table of docs/reliability.md
 	@FLUXLINE_CROWD=2000 $(BIN)/pytest -q services/trainer/tests/test_interleavings.py
 	@$(BIN)/pytest -q tests/faults -n 2 --dist loadfile --no-loadscope-reorder --timeout 600 --write-table
+
+test-diagnosis: setup ## One fault per job on the real stack, and a planted secret; writes the table of docs/diagnosis.md
+	@$(BIN)/pytest -q tests/diagnosis --timeout 600 --write-diagnosis
 
 soak: setup ## 200 jobs while a random process is killed every second (JOBS=, SEED=)
 	@$(BIN)/python tests/faults/soak.py $(if $(JOBS),--jobs $(JOBS)) $(if $(SEED),--seed $(SEED))
@@ -61,7 +64,13 @@ test-fuzz: setup ## Properties over 5,000 histories, 10,000 images, 2,000 archiv
 	@$(BIN)/pytest -q --hypothesis-profile search shared/tests/test_policy.py services/gateway/tests/test_state.py \
 		services/gateway/tests/test_state_properties.py services/gateway/tests/test_webhook_urls.py --timeout 900
 	@RECONNECT_EVENTS=10000 $(BIN)/pytest -q services/gateway/tests/test_reconnects.py --timeout 300
-	@FUZZ_IMAGES=10000 FUZZ_TARS=2000 FUZZ_API=60 $(BIN)/pytest -q -s tests/fuzz
+	@FUZZ_IMAGES=10000 FUZZ_TARS=2000 FUZZ_API=200 $(BIN)/pytest -q -s tests/fuzz services/gateway/tests/fuzz
+
+bench-collector: setup ## The collector's rate beside its peers, and its answers over a million events
+	@$(BIN)/python bench/collector.py --rounds 5
+	@COLLECTOR_TEST_EVENTS=1000000 $(BIN)/pytest -q -s services/debug-collector/tests/test_million.py --timeout 600
+	@COLLECTOR_HISTORIES=150 COLLECTOR_OUTAGE_EVENTS=4500 $(BIN)/pytest -q services/debug-collector/tests/test_rollup.py \
+		services/debug-collector/tests/test_outages.py --timeout 300
 
 docs: setup ## Write what is generated: docs/openapi.json, docs/api.md, the types in docs/clients
 	@PYTHONPATH=docs $(BIN)/python -m api_documents

@@ -25,13 +25,18 @@ def test_a_retry_is_a_yellow_warning_that_says_when_and_why() -> None:
     data = {"message": "Network timeout", "next_attempt_at": "2026-01-01T00:00:02Z", "hint": ""}
     line = line_of_event(event("stage.retried", stage="zip_creation", attempt=1, data=data))
     assert line.startswith("🟡 TRAINING WARNING:")
-    assert "Attempt 1 failed, next at 2026-01-01T00:00:02Z: Network timeout" in line
+    assert "ZIP creation: attempt 1 failed, next at 00:00:02 UTC: Network timeout" in line
 
 
 def test_a_failure_is_a_red_error_with_category_and_whether_it_is_retried() -> None:
     data = {"message": "The token was refused", "hint": "Check HUGGINGFACE_API_TOKEN", "retryable": False}
-    line = line_of_event(event("stage.failed", stage="huggingface_upload", category="authentication", data=data))
-    assert line.startswith("🔴 TRAINING ERROR: { stage: 'huggingface_upload', message: 'The token was refused'")
+    line = line_of_event(
+        event("stage.failed", stage="huggingface_upload", category="authentication", attempt=2, data=data)
+    )
+    assert line.startswith(
+        "🔴 TRAINING ERROR: { stage: 'huggingface_upload', message: 'Publishing failed in attempt 2: "
+    )
+    assert "The token was refused" in line
     assert "category: 'authentication', retryable: false" in line
     assert "Check HUGGINGFACE_API_TOKEN" in line
 

@@ -132,6 +132,9 @@ def test_a_request_can_carry_its_own_fault(stand: Stand) -> None:
         {"operation": "account", "kind": "status", "code": 200},
         {"operation": "account", "kind": "status", "headers": {"a": "b\r\nc: d"}},
         {"operation": "account", "kind": "hang", "provider": "aws"},
+        {"operation": "account", "kind": "alter"},
+        {"operation": "account", "kind": "alter", "body": [1]},
+        {"operation": "account", "kind": "hang", "match": ""},
     ],
 )
 def test_an_impossible_fault_is_refused(stand: Stand, fault: dict[str, Any]) -> None:

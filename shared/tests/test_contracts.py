@@ -91,7 +91,7 @@ def test_a_storage_key_is_no_url_and_no_absolute_path(key: str) -> None:
         )
 
 
-@pytest.mark.parametrize("word", ["", " a", "a ", "a\nb", "x" * 51])
+@pytest.mark.parametrize("word", ["", " a", "a ", "a\nb", "\x85a", "a\ufeff", "x" * 51])
 def test_a_trigger_word_is_one_to_fifty_characters_without_spaces_at_its_ends(word: str) -> None:
     with pytest.raises(ValidationError):
         requested(trigger_word=word)

@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager, suppress
 import asyncpg
 import pytest
 from nats.js import JetStreamContext
+from nats.js.api import StreamInfo
 from opentelemetry import trace
 from prometheus_client import CollectorRegistry
 
@@ -108,6 +109,29 @@ async def test_a_committed_event_is_published_with_its_id_and_trace(
     relay.cancel()
     with suppress(asyncio.CancelledError):
         await relay
+
+
+@pytest.mark.parametrize("raised", [None, ConnectionError()], ids=["silently", "as an error"])
+async def test_a_relay_ends_also_when_the_client_keeps_its_cancelation_to_itself(
+    database: Database, bus: Bus, jetstream: JetStreamContext, monkeypatch: pytest.MonkeyPatch, raised: Exception | None
+) -> None:
+    asked = asyncio.Event()
+    stream_info = bus.jetstream.stream_info
+
+    async def deaf(name: str) -> StreamInfo:
+        asked.set()
+        with suppress(asyncio.CancelledError):
+            await asyncio.sleep(60)
+        if raised:
+            raise raised
+        return await stream_info(name)
+
+    monkeypatch.setattr(bus.jetstream, "stream_info", deaf)
+    relay = asyncio.create_task(outbox.Relay(database, bus).run())
+    await asked.wait()
+    relay.cancel()
+    await asyncio.wait([relay], timeout=5)
+    assert relay.done()
 
 
 async def test_an_event_of_a_rolled_back_change_is_never_published(

@@ -1,31 +1,13 @@
 """Storage that takes nothing, and objects that are gone: a retry, or a failure that says what is missing."""
 
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
 
 from polling import poll_until
 
 from .conftest import Observe
+from .full_folder import takes_nothing
 from .rows import fault
 from .scene import Scene
-
-SCRATCH = ".incoming"
-"""Where the storage folder takes files in."""
-
-
-@contextmanager
-def takes_nothing(storage: Path) -> Iterator[None]:
-    """The folder can be read, and nobody, root included, may store anything: /sys allows no new files."""
-    aside = storage.with_name("incoming-aside")
-    (storage / SCRATCH).rename(aside)
-    (storage / SCRATCH).symlink_to("/sys")
-    try:
-        yield
-    finally:
-        (storage / SCRATCH).unlink()
-        aside.rename(storage / SCRATCH)
 
 
 @fault(

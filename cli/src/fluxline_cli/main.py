@@ -7,13 +7,16 @@ import typer
 from fluxline_cli import (
     account,
     actions,
+    alerts,
     api,
     debug,
     demo,
     dlq,
     images,
+    insights,
     keys,
     lists,
+    logs,
     models,
     train,
     trainings,
@@ -35,6 +38,7 @@ COMMANDS: tuple[Callable[..., None], ...] = (
     actions.retry,
     actions.delete,
     debug.debug,
+    logs.logs,
     models.generate,
     lists.limits,
     lists.status,
@@ -50,6 +54,8 @@ GROUPS = {
     "webhooks": webhooks.app,
     "keys": keys.app,
     "admin": account.admin,
+    "insights": insights.app,
+    "alerts": alerts.app,
     "dlq": dlq.app,
 }
 for command in COMMANDS:

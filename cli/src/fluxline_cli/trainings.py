@@ -25,6 +25,7 @@ from fluxline_cli.connection import connect
 from fluxline_cli.console import console, print_json, run
 from fluxline_cli.live import follow as follow_events
 from fluxline_cli.live import history
+from fluxline_cli.timeline import print_timeline
 from fluxline_cli.view import line_of_event
 
 app = typer.Typer(help="Trainings; without a command they are listed.", invoke_without_command=True)
@@ -144,6 +145,19 @@ def ticket(training_id: IdArgument, as_json: JsonOption = False) -> None:
 def export(
     training_id: IdArgument,
     output: TargetOption = None,
+    as_html: Annotated[bool, typer.Option("--html", help="A report with pictures instead, as one HTML file")] = False,
 ) -> None:
     """Save every event of a training with its headers, one JSON object a line."""
-    save(f"/v1/trainings/{training_id}/debug/export", output or Path(f"{training_id}.ndjson"))
+    kind = "html" if as_html else "ndjson"
+    path = f"/v1/trainings/{training_id}/debug/export?format={kind}"
+    save(path, output or Path(f"{training_id}.{kind}"))
+
+
+@app.command()
+def timeline(training_id: IdArgument, as_json: JsonOption = False) -> None:
+    """Show what happened to a training in the order of time, and how long nothing did."""
+    found = ask("GET", f"/v1/trainings/{training_id}/debug/timeline")
+    if as_json:
+        print_json(found)
+    else:
+        print_timeline(found)

@@ -13,6 +13,90 @@ export interface Account {
   running: Running;
 }
 
+/** Where notices go: named by its kind and its place in COLLECTOR_ALERT_URLS. */
+export interface AlertChannel {
+  channel: string;
+  /** the severities of the notices that it gets */
+  severities: Array<"info" | "warning" | "critical">;
+}
+
+/** What became of a test notice. */
+export interface AlertChannelTest {
+  channel: string;
+  /** the severities of the notices that it gets */
+  severities: Array<"info" | "warning" | "critical">;
+  ok: boolean;
+  /** why it failed; null when the channel took it */
+  reason: string | null;
+}
+
+/** One condition of a rule, of one group, from when it began to hold until it has gone for a while. */
+export interface AlertIncident {
+  id: number;
+  /** name of the rule */
+  rule: string;
+  kind: "failure" | "rate" | "stuck" | "dead_letters" | "lag" | "loss";
+  severity: "info" | "warning" | "critical";
+  status: "open" | "resolved";
+  title: string;
+  /** what the rule groups by, and the values of this group */
+  fields: Record<string, string>;
+  /** failures, lost events or new dead letters so far; else how many there are now */
+  count: number;
+  /** trainings and generations it is about, the newest five */
+  jobs: Array<string>;
+  /** the most frequent message of the failures */
+  message: string | null;
+  remedy: string;
+  labels: Record<string, string>;
+  opened_at: string;
+  /** when the condition was last seen to hold */
+  last_seen_at: string;
+  /** when a notice of it was last written; null before the first */
+  notified_at: string | null;
+  resolved_at: string | null;
+}
+
+/** Some items, newest first; `next_cursor` is null on the last page. */
+export interface AlertIncidentPage {
+  items: Array<AlertIncident>;
+  next_cursor: string | null;
+}
+
+/** One rule, as it is in force. */
+export interface AlertRule {
+  name: string;
+  kind: "failure" | "rate" | "stuck" | "dead_letters" | "lag" | "loss";
+  severity: "info" | "warning" | "critical";
+  /** what it looks for, in words */
+  condition: string;
+  /** each combination of these is an incident of its own */
+  group_by: Array<string>;
+  /** seconds that the condition must hold before an incident opens */
+  for_s: number;
+  /** seconds in which more of the same is collected into the first notice */
+  group_wait_s: number;
+  /** seconds that the condition must have gone before it counts as resolved */
+  resolve_after_s: number;
+  /** seconds after a notice before another one of the same incident */
+  repeat_after_s: number;
+  labels: Record<string, string>;
+  remedy: string;
+}
+
+/** All rules, and where their notices go. No address of a channel is told, since it is a secret. */
+export interface AlertRules {
+  items: Array<AlertRule>;
+  channels: Array<AlertChannel>;
+  /** when notices below critical wait for the next digest */
+  quiet_hours: string | null;
+}
+
+/** What became of a test notice through every channel; there is none when no channel is configured. */
+export interface AlertTest {
+  channels: Array<AlertChannelTest>;
+}
+
 /** One attempt: the receiver's status code, or the error for which there is none. */
 export interface Attempt {
   number: number;
@@ -59,52 +143,41 @@ export interface Cost {
   basis: string;
 }
 
-/** The newest error, with its context. */
-export interface DebugError {
-  stage: string | null;
-  category: string | null;
-  retryable: boolean | null;
-  message: string;
-  hint: string;
-  occurred_at: string;
-  context: Record<string, unknown>;
-}
-
-/** One line of the training's log. */
-export interface DebugLogLine {
-  occurred_at: string;
-  level: string;
-  stage: string | null;
-  message: string;
-  data: Record<string, unknown>;
-}
-
-/** One stage as it went: `work_ms` was spent working, `wait_ms` between attempts. */
-export interface DebugStage {
-  stage: string;
-  status: string;
-  attempts: number;
-  started_at: string;
-  ended_at: string | null;
-  duration_ms: number | null;
-  work_ms: number;
-  wait_ms: number | null;
-}
-
 /** What the debug-collector knows of a training. It is passed on as it comes: a newer one may say more. */
 export interface DebugSummary {
   training_id: string;
+  name: string | null;
   trace_id: string | null;
-  status: string;
+  trace_url: string | null;
+  status: "running" | "succeeded" | "failed" | "canceled";
   current_stage: string | null;
+  /** how often the training was retried */
+  run: number;
+  requested_at: string | null;
+  ended_at: string | null;
+  duration_ms: number | null;
   events: number;
+  unreadable_events: number;
   error_counts: Record<string, number>;
   retryable_errors: number;
-  last_error: DebugError | null;
-  stages: Array<DebugStage>;
+  last_error: LastError | null;
+  waiting: Waiting | null;
+  stages: Array<StageSummary>;
+  progress: TrainingProgress | null;
   provider_ids: Record<string, string>;
+  cost: Spent | null;
   diagnosis: string;
-  log: Array<DebugLogLine>;
+  log: Array<LogLine>;
+}
+
+/** What happened to a training, in the order of time, and the spans of a waterfall. */
+export interface DebugTimeline {
+  training_id: string;
+  started_at: string;
+  status: "running" | "succeeded" | "failed" | "canceled";
+  entries: Array<TimelineEntry>;
+  spans: Array<Span>;
+  left_out: number;
 }
 
 /** A webhook that is sent until it is taken; its `id` is the `webhook-id` that the receiver sees every time. */
@@ -185,6 +258,33 @@ export interface EstimateRequest {
   publish?: PublishDraft | null;
   webhook_url?: string | null;
   metadata?: Record<string, string> | null;
+}
+
+/** Which share of the attempts at a stage went wrong; a row for each category of error, and one for all of them. */
+export interface FailureRate {
+  /** beginning of the hour or day (UTC), or of the whole span */
+  at: string;
+  stage: string;
+  /** who the stage talks to, or `unknown` */
+  provider: string;
+  /** version of the service that worked, or `unknown` */
+  service_version: string;
+  /** error category; null is all of them together */
+  category: string | null;
+  /** all attempts of this stage, provider and version, well or not */
+  attempts: number;
+  /** those with this category after which the stage gave up */
+  failed: number;
+  /** those with this category after which the stage tried again */
+  retried: number;
+  /** (failed + retried) / attempts, from 0 to 1 */
+  error_rate: number;
+}
+
+/** Some items, newest first; `next_cursor` is null on the last page. */
+export interface FailureRatePage {
+  items: Array<FailureRate>;
+  next_cursor: string | null;
 }
 
 /** What is wrong with one field of the request; `field` is its path, like `publish.repo_name`. */
@@ -368,6 +468,55 @@ export interface IntegerRange {
   default: number;
 }
 
+/** One training among many: where it stands, how long it has taken, what it has cost. */
+export interface JobInsight {
+  training_id: string;
+  name: string | null;
+  owner: string | null;
+  status: "running" | "succeeded" | "failed" | "canceled";
+  /** where it is, or where it failed */
+  stage: string | null;
+  /** error category of a failed training */
+  category: string | null;
+  /** whether trying the same again can help, of a failed training */
+  retryable: boolean | null;
+  /** what happened, of a failed training */
+  message: string | null;
+  /** when it was requested */
+  began_at: string;
+  /** when it ended; null while it runs */
+  ended_at: string | null;
+  /** when its newest event was stored */
+  last_at: string;
+  /** milliseconds from the request to the end, or until now; waits included */
+  duration_ms: number;
+  /** milliseconds of all its ended attempts together */
+  work_ms: number;
+  /** milliseconds since its newest event; null when it has ended */
+  silent_ms: number | null;
+  /** whether it runs and is silent for longer than `stuck_after_ms` */
+  stuck: boolean;
+  /** milliseconds of silence that are too many: the 99th percentile of the newest 1,000 attempts that succeeded at its stage, 10 minutes at least; null when it has ended */
+  stuck_after_ms: number | null;
+  provider: string | null;
+  /** the provider's id of the newest run */
+  external_id: string | null;
+  /** US dollars of all its paid runs; null when the price is not known */
+  cost_usd: number | null;
+  image_count: number | null;
+  /** how often a stage tried again by itself */
+  retries: number;
+  /** how many attempts failed, those included */
+  errors: number;
+  trace_id: string | null;
+}
+
+/** Some items, newest first; `next_cursor` is null on the last page. */
+export interface JobInsightPage {
+  items: Array<JobInsight>;
+  next_cursor: string | null;
+}
+
 /**
  * An API key's facts. `hint` is what the key begins with; `last_used_at` may be a minute late.
  *
@@ -403,6 +552,21 @@ export interface KeyRequest {
   expires_at?: string | null;
 }
 
+/** The newest error, or the one that ended the training; `hint` is the remedy, `context` what helps to find it. */
+export interface LastError {
+  stage: string | null;
+  category: string | null;
+  retryable: boolean | null;
+  message: string;
+  hint: string;
+  occurred_at: string;
+  attempt: number | null;
+  service: string | null;
+  /** the stage at which a retry begins, if that is an earlier one */
+  resume_from: string | null;
+  context: Record<string, unknown>;
+}
+
 /** A text's length in characters. */
 export interface Length {
   min: number;
@@ -414,6 +578,42 @@ export interface Limits {
   images: ImageLimits;
   training: TrainingLimits;
   generation: GenerationLimits;
+}
+
+/**
+ * One entry of a service's log: `event` is what happened, `fields` its particulars.
+ *
+ * `logger` and `instance` (the process, as host:pid) and the traceback in `fields.exception` are shown to keys with
+ * the scope admin. `id` works as a cursor.
+ */
+export interface LogEntry {
+  id: string;
+  at: string;
+  level: "debug" | "info" | "warning" | "error" | "critical";
+  service: string;
+  event: string;
+  fields: Record<string, unknown>;
+  training_id: string | null;
+  generation_id: string | null;
+  trace_id: string | null;
+  logger: string | null;
+  instance: string | null;
+}
+
+/** Some items, newest first; `next_cursor` is null on the last page. */
+export interface LogEntryPage {
+  items: Array<LogEntry>;
+  next_cursor: string | null;
+}
+
+/** One line of the training's log; `folded` like lines before it were left out. */
+export interface LogLine {
+  occurred_at: string;
+  level: "info" | "debug" | "warning" | "error";
+  stage: string | null;
+  message: string;
+  data: Record<string, unknown>;
+  folded: number;
 }
 
 /** A trained model; `huggingface` is null where it was not published. */
@@ -510,6 +710,61 @@ export interface Problem {
   errors?: Array<FieldError>;
 }
 
+/** What trainings have cost at a provider. All of a training counts when its newest paid run succeeded. */
+export interface ProviderCosts {
+  /** beginning of the hour or day (UTC), or of the whole span */
+  at: string;
+  /** whom it was paid to, or `unknown` */
+  provider: string;
+  /** trainings with a known price */
+  jobs: number;
+  /** paid runs of these that succeeded; a training that was retried may have several */
+  runs: number;
+  /** US dollars in all */
+  cost_usd: number;
+  /** US dollars per training on average */
+  mean_usd: number;
+  /** US dollars of the dearest training */
+  max_usd: number;
+  /** the part of cost_usd paid for trainings that have failed or are canceled */
+  lost_usd: number;
+}
+
+/** Some items, newest first; `next_cursor` is null on the last page. */
+export interface ProviderCostsPage {
+  items: Array<ProviderCosts>;
+  next_cursor: string | null;
+}
+
+/** How long attempts took that talk to a provider, whatever came of them. */
+export interface ProviderLatency {
+  /** beginning of the hour or day (UTC), or of the whole span */
+  at: string;
+  /** who the stage talks to, or `unknown` */
+  provider: string;
+  stage: string;
+  /** how many attempts ended */
+  attempts: number;
+  /** share of them that did not succeed, from 0 to 1 */
+  error_rate: number;
+  /** median in milliseconds; null where no duration is known */
+  p50_ms: number | null;
+  /** 90th percentile in milliseconds */
+  p90_ms: number | null;
+  /** 95th percentile in milliseconds */
+  p95_ms: number | null;
+  /** 99th percentile in milliseconds */
+  p99_ms: number | null;
+  /** the longest, in milliseconds */
+  max_ms: number | null;
+}
+
+/** Some items, newest first; `next_cursor` is null on the last page. */
+export interface ProviderLatencyPage {
+  items: Array<ProviderLatency>;
+  next_cursor: string | null;
+}
+
 /** As `PublishIn`, while the form is being filled in: the licence may still be open. */
 export interface PublishDraft {
   enabled?: boolean;
@@ -557,6 +812,37 @@ export interface RejectedFile {
   reason: string;
 }
 
+/** Whether trying again helped: runs of a stage that met an error of this category and went on. */
+export interface RetryInsight {
+  stage: string;
+  /** error category of the failed attempts, or `unknown` */
+  category: string;
+  /** automatic: by the stage itself; by_hand: by somebody, after it had given up */
+  kind: "automatic" | "by_hand";
+  /** failed attempts that were followed by another */
+  attempts: number;
+  /** runs of the stage that these belong to, each counted once */
+  runs: number;
+  /** runs that succeeded afterwards */
+  succeeded: number;
+  /** runs that failed in the end all the same */
+  failed: number;
+  /** runs that go on, or were canceled */
+  undecided: number;
+  /** succeeded / (succeeded + failed); null when no run has ended */
+  success_rate: number | null;
+  /** median milliseconds from the first such failure to the success */
+  p50_ms: number | null;
+  /** 95th percentile of the same, in milliseconds */
+  p95_ms: number | null;
+}
+
+/** Some items, newest first; `next_cursor` is null on the last page. */
+export interface RetryInsightPage {
+  items: Array<RetryInsight>;
+  next_cursor: string | null;
+}
+
 /**
  * What is said of each image, in the order asked for, and of the set.
  *
@@ -592,6 +878,26 @@ export interface Running {
 }
 
 /**
+ * A piece of a stage's time; those of a stage follow each other without gap or overlap.
+ *
+ * `offset_ms` counts from the request. `duration_ms` is null while it lasts. `attempt` is that of the work, or the
+ * one that a wait led to.
+ */
+export interface Span {
+  stage: string;
+  kind: "work" | "wait";
+  reason: "queue" | "retry" | "rate_limit" | "cut_off" | "owner" | "earlier_stage" | null;
+  run: number;
+  attempt: number;
+  started_at: string;
+  offset_ms: number;
+  duration_ms: number | null;
+  outcome: "succeeded" | "retried" | "failed" | "canceled" | "lost" | null;
+  category: string | null;
+  provider: string | null;
+}
+
+/**
  * Money of one owner in this calendar month (UTC), in US dollars; without a cap, `remaining_usd` is null.
  *
  * `reserved_usd` is what the running trainings and generations will probably cost.
@@ -605,6 +911,12 @@ export interface Spend {
   resets_at: string;
 }
 
+/** US dollars of all the provider's runs that succeeded, and how the newest figure came about. */
+export interface Spent {
+  amount_usd: number;
+  basis: string;
+}
+
 /** Between `low` and `high`, most likely `likely`. */
 export interface Spread {
   low: number;
@@ -615,11 +927,58 @@ export interface Spread {
 /** Where in the pipeline a job is. `image_generation` belongs to generations, not to trainings. */
 export type Stage = "zip_creation" | "replicate_training" | "huggingface_upload" | "completion" | "image_generation";
 
+/** How long attempts at a stage took, by how they ended. Percentiles are interpolated between measured values. */
+export interface StageDurations {
+  /** beginning of the hour or day (UTC), or of the whole span */
+  at: string;
+  stage: string;
+  /** retried: failed and tried again; failed: the stage gave up */
+  outcome: "succeeded" | "retried" | "failed";
+  /** who the stage talks to, or `unknown` */
+  provider: string;
+  /** how many attempts ended so */
+  attempts: number;
+  /** median in milliseconds; null where no duration is known */
+  p50_ms: number | null;
+  /** 90th percentile in milliseconds */
+  p90_ms: number | null;
+  /** 95th percentile in milliseconds */
+  p95_ms: number | null;
+  /** 99th percentile in milliseconds */
+  p99_ms: number | null;
+  /** the longest, in milliseconds */
+  max_ms: number | null;
+}
+
+/** Some items, newest first; `next_cursor` is null on the last page. */
+export interface StageDurationsPage {
+  items: Array<StageDurations>;
+  next_cursor: string | null;
+}
+
 /** What one stage takes and costs. */
 export interface StageEstimate {
   stage: Stage;
   duration_s: Spread;
   cost_usd: Spread;
+}
+
+/**
+ * One stage over all runs: `duration_ms` from its first start to its end is `work_ms` and `wait_ms` together.
+ *
+ * `queued_ms` is how long it waited before that, `errors` how many of its attempts failed.
+ */
+export interface StageSummary {
+  stage: string;
+  status: "pending" | "running" | "retrying" | "succeeded" | "failed" | "canceled";
+  attempts: number;
+  errors: number;
+  started_at: string;
+  ended_at: string | null;
+  duration_ms: number | null;
+  work_ms: number;
+  wait_ms: number;
+  queued_ms: number | null;
 }
 
 /** A webhook that was asked for with POST /v1/webhooks/test. */
@@ -633,6 +992,23 @@ export interface TestWebhook {
 export interface Ticket {
   url: string;
   expires_at: string;
+}
+
+/** One thing that happened, or (`type` is `wait`) how long nothing did; `id` is the event's, or the one before. */
+export interface TimelineEntry {
+  id: number;
+  at: string;
+  offset_ms: number;
+  level: "info" | "debug" | "warning" | "error";
+  stage: string | null;
+  type: string;
+  title: string;
+  detail: string | null;
+  duration_ms: number | null;
+  category: string | null;
+  attempt: number | null;
+  provider_ids: Record<string, string>;
+  folded: number;
 }
 
 /** A training; `progress` is 0–100 over the whole pipeline and never falls. */
@@ -727,6 +1103,17 @@ export interface TrainingParameters {
   autocaption: boolean;
 }
 
+/** How far the provider's run is, by its newest word; `percent` of the run, not of the whole pipeline. */
+export interface TrainingProgress {
+  at: string;
+  percent: number;
+  phase: string;
+  step: number | null;
+  steps: number | null;
+  loss: number | null;
+  eta_s: number | null;
+}
+
 /** What to train: 5 to 20 images that were uploaded before, and how. Without `publish` the model stays private. */
 export interface TrainingRequest {
   name: string;
@@ -776,6 +1163,13 @@ export interface TrainingWebhook {
 export interface UploadVerdicts {
   accepted: Array<Image>;
   rejected: Array<RejectedFile>;
+}
+
+/** What a running training waits for, and until when if that is known. */
+export interface Waiting {
+  reason: "retry" | "rate_limit" | "provider_queue" | "service" | "canceling";
+  since: string;
+  until: string | null;
 }
 
 /** The secret that webhooks are signed with; an older one signs along until `previous_expires_at`. */
@@ -1030,6 +1424,16 @@ export interface Operations {
     };
     answer: DebugSummary;
   };
+  /** What happened, in the order of time, and how long each stage worked and waited */
+  get_training_timeline: {
+    method: "GET";
+    path: "/v1/trainings/{training_id}/debug/timeline";
+    parameters: {
+      /** the id of a training */
+      training_id: string;
+    };
+    answer: DebugTimeline;
+  };
   /** Every event of the training with its headers, as NDJSON */
   export_training_debug: {
     method: "GET";
@@ -1038,7 +1442,39 @@ export interface Operations {
       /** the id of a training */
       training_id: string;
     };
+    query?: {
+      /** ndjson for programs, html for a report with pictures */
+      format?: "ndjson" | "html";
+    };
     answer: string;
+  };
+  /** What the services logged while they worked on the training, the oldest entries first */
+  list_training_logs: {
+    method: "GET";
+    path: "/v1/trainings/{training_id}/debug/logs";
+    parameters: {
+      /** the id of a training */
+      training_id: string;
+    };
+    query?: {
+      /** which entry comes first */
+      order?: "oldest" | "newest";
+      /** how many entries a page has at most */
+      limit?: number;
+      /** `next_cursor` of the page before */
+      cursor?: string | null;
+      /** those of this level and above */
+      level?: "debug" | "info" | "warning" | "error" | "critical";
+      /** those of this service */
+      service?: string | null;
+      /** a part of the event, the logger or a field */
+      q?: string | null;
+      /** from this time on */
+      since?: string | null;
+      /** before this time */
+      until?: string | null;
+    };
+    answer: LogEntryPage;
   };
   /** The models, newest first */
   list_models: {
@@ -1337,6 +1773,210 @@ export interface Operations {
       cursor?: string | null;
     };
     answer: AuditEntryPage;
+  };
+  /** How long attempts at a stage took, by provider and by how they ended, as percentiles */
+  list_stage_durations: {
+    method: "GET";
+    path: "/v1/admin/insights/stages";
+    query?: {
+      /** a row for each hour or day (UTC) instead of one for the whole span */
+      bucket?: "hour" | "day" | null;
+      /** only this stage */
+      stage?: Stage | null;
+      /** only this provider, like replicate, huggingface, storage */
+      provider?: string | null;
+      /** only work of services of this version */
+      version?: string | null;
+      /** from this time on; 7 days before `until` if left out, 400 days at most */
+      since?: string | null;
+      /** before this time; now if left out */
+      until?: string | null;
+      /** how many items a page has at most */
+      limit?: number;
+      /** `next_cursor` of the page before */
+      cursor?: string | null;
+    };
+    answer: StageDurationsPage;
+  };
+  /** Which share of the attempts failed, by stage, provider, version and category of error */
+  list_failure_rates: {
+    method: "GET";
+    path: "/v1/admin/insights/failures";
+    query?: {
+      /** a row for each hour or day (UTC) instead of one for the whole span */
+      bucket?: "hour" | "day" | null;
+      /** only this stage */
+      stage?: Stage | null;
+      /** only this provider, like replicate, huggingface, storage */
+      provider?: string | null;
+      /** only work of services of this version */
+      version?: string | null;
+      /** only this error category */
+      category?: ErrorCategory | null;
+      /** from this time on; 7 days before `until` if left out, 400 days at most */
+      since?: string | null;
+      /** before this time; now if left out */
+      until?: string | null;
+      /** how many items a page has at most */
+      limit?: number;
+      /** `next_cursor` of the page before */
+      cursor?: string | null;
+    };
+    answer: FailureRatePage;
+  };
+  /** Everybody's trainings that were requested in the span */
+  list_jobs: {
+    method: "GET";
+    path: "/v1/admin/insights/jobs";
+    query?: {
+      /** which come first */
+      sort?: "newest" | "slowest" | "costliest";
+      /** only those of this status */
+      status?: "running" | "succeeded" | "failed" | "canceled" | null;
+      /** only this stage */
+      stage?: Stage | null;
+      /** only this error category */
+      category?: ErrorCategory | null;
+      /** only this provider, like replicate, huggingface, storage */
+      provider?: string | null;
+      /** only trainings of this owner */
+      owner?: string | null;
+      /** a part of the name, the message, or an id */
+      q?: string | null;
+      /** those that took so many milliseconds or more */
+      min_duration_ms?: number | null;
+      /** whether they are silent for longer than their stage takes */
+      stuck?: boolean | null;
+      /** from this time on; 7 days before `until` if left out, 400 days at most */
+      since?: string | null;
+      /** before this time; now if left out */
+      until?: string | null;
+      /** how many items a page has at most */
+      limit?: number;
+      /** `next_cursor` of the page before */
+      cursor?: string | null;
+    };
+    answer: JobInsightPage;
+  };
+  /** Whether trying again helped, by stage, category of error, and who tried again */
+  list_retries: {
+    method: "GET";
+    path: "/v1/admin/insights/retries";
+    query?: {
+      /** only this stage */
+      stage?: Stage | null;
+      /** only this error category */
+      category?: ErrorCategory | null;
+      /** only this provider, like replicate, huggingface, storage */
+      provider?: string | null;
+      /** only work of services of this version */
+      version?: string | null;
+      /** from this time on; 7 days before `until` if left out, 400 days at most */
+      since?: string | null;
+      /** before this time; now if left out */
+      until?: string | null;
+      /** how many items a page has at most */
+      limit?: number;
+      /** `next_cursor` of the page before */
+      cursor?: string | null;
+    };
+    answer: RetryInsightPage;
+  };
+  /** How long attempts took that talk to a provider, whatever came of them, as percentiles */
+  list_provider_latencies: {
+    method: "GET";
+    path: "/v1/admin/insights/providers";
+    query?: {
+      /** a row for each hour or day (UTC) instead of one for the whole span */
+      bucket?: "hour" | "day" | null;
+      /** only this stage */
+      stage?: Stage | null;
+      /** only this provider, like replicate, huggingface, storage */
+      provider?: string | null;
+      /** only work of services of this version */
+      version?: string | null;
+      /** from this time on; 7 days before `until` if left out, 400 days at most */
+      since?: string | null;
+      /** before this time; now if left out */
+      until?: string | null;
+      /** how many items a page has at most */
+      limit?: number;
+      /** `next_cursor` of the page before */
+      cursor?: string | null;
+    };
+    answer: ProviderLatencyPage;
+  };
+  /** What trainings have cost at the providers, and how much of it for those that failed or were canceled */
+  list_provider_costs: {
+    method: "GET";
+    path: "/v1/admin/insights/costs";
+    query?: {
+      /** a row for each hour or day (UTC) instead of one for the whole span */
+      bucket?: "hour" | "day" | null;
+      /** only this provider, like replicate, huggingface, storage */
+      provider?: string | null;
+      /** only trainings of this owner */
+      owner?: string | null;
+      /** from this time on; 7 days before `until` if left out, 400 days at most */
+      since?: string | null;
+      /** before this time; now if left out */
+      until?: string | null;
+      /** how many items a page has at most */
+      limit?: number;
+      /** `next_cursor` of the page before */
+      cursor?: string | null;
+    };
+    answer: ProviderCostsPage;
+  };
+  /** What the rules have found, newest first */
+  list_alerts: {
+    method: "GET";
+    path: "/v1/admin/alerts";
+    query?: {
+      /** only those of this status */
+      status?: "open" | "resolved" | null;
+      /** how many items a page has at most */
+      limit?: number;
+      /** `next_cursor` of the page before */
+      cursor?: number | null;
+    };
+    answer: AlertIncidentPage;
+  };
+  /** The rules in force, the channels that notices go to, and the quiet hours */
+  list_alert_rules: {
+    method: "GET";
+    path: "/v1/admin/alerts/rules";
+    answer: AlertRules;
+  };
+  /** Send a test notice through every channel now, and say of each whether it took it */
+  send_test_alert: {
+    method: "POST";
+    path: "/v1/admin/alerts/test";
+    answer: AlertTest;
+  };
+  /** What all services logged, whatever it was about, the newest entries first */
+  list_logs: {
+    method: "GET";
+    path: "/v1/admin/logs";
+    query?: {
+      /** which entry comes first */
+      order?: "oldest" | "newest";
+      /** how many entries a page has at most */
+      limit?: number;
+      /** `next_cursor` of the page before */
+      cursor?: string | null;
+      /** those of this level and above */
+      level?: "debug" | "info" | "warning" | "error" | "critical";
+      /** those of this service */
+      service?: string | null;
+      /** a part of the event, the logger or a field */
+      q?: string | null;
+      /** from this time on */
+      since?: string | null;
+      /** before this time */
+      until?: string | null;
+    };
+    answer: LogEntryPage;
   };
 }
 

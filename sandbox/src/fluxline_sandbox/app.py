@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 
 from fastapi import FastAPI
 
@@ -11,6 +12,7 @@ from fluxline_sandbox.interference import Interference
 from fluxline_sandbox.replicate import api as replicate
 from fluxline_sandbox.sandbox import Sandbox
 from fluxline_sandbox.settings import Settings
+from fluxline_sandbox.subjects import subject_of
 from fluxline_sandbox.together import api as together
 
 
@@ -26,7 +28,8 @@ def create_app(settings: Settings) -> FastAPI:
 
     app = FastAPI(title="fluxline sandbox", lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
     app.state.sandbox = sandbox
-    app.add_middleware(Interference, plan=sandbox.faults, calls=sandbox.calls)
+    subject = partial(subject_of, sandbox.store)
+    app.add_middleware(Interference, plan=sandbox.faults, calls=sandbox.calls, subject=subject)
 
     @app.get("/healthz")
     async def healthz() -> dict[str, str]:

@@ -6,6 +6,7 @@ from contextlib import suppress
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from fluxline_sandbox.alteration import Alteration
 from fluxline_sandbox.faults import Fault
 
 _FLIPPED_BYTES = 64
@@ -63,6 +64,11 @@ class Exchange:
         """Let everything happen, then spoil the body of the answer."""
         spoiler = _Spoiler(self, fault.mode)
         await self.answer(spoiler.send)
+
+    async def alter(self, fault: Fault) -> None:
+        """Let everything happen, then say something else."""
+        alteration = Alteration(self.send, fault.body, fault.headers)
+        await self.answer(alteration.send)
 
     async def cut(self) -> None:
         """Close the TCP connection under the server.

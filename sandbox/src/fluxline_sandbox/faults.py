@@ -7,21 +7,25 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 from fluxline_sandbox.operations import NAMES, PROVIDERS, Operation, covers
 
-Kind = Literal["status", "latency", "hang", "drop_request", "drop_answer", "corrupt"]
+Kind = Literal["status", "latency", "hang", "drop_request", "drop_answer", "corrupt", "alter"]
 _HANG_SECONDS = 600.0
 
 
 class Fault(BaseModel):
     """One planned failure; `times` null means for ever, `after` lets that many matching calls pass first.
 
-    `code`, `body` and `headers` belong to `status`; `seconds` to `latency` and `hang`; `mode` to `corrupt`:
-    `flip` inverts the first bytes, `truncate` sends half as a whole answer, `cut` breaks off half-way.
+    `match` narrows it to calls that are about something: the text occurs in the call's path, query or body, or in
+    the job that its path names (see `subjects`). `code`, `body` and `headers` belong to `status`; `body` and
+    `headers` to `alter`: an object's fields replace those of the answer, a text replaces the answer;
+    `seconds` to `latency` and `hang`; `mode` to `corrupt`: `flip` inverts the first bytes, `truncate` sends half
+    as a whole answer, `cut` breaks off half-way.
     """
 
     model_config = ConfigDict(extra="forbid")
 
     provider: str | None = None
     operation: str = "*"
+    match: str | None = Field(default=None, min_length=1, max_length=1_000)
     kind: Kind
     times: int | None = Field(default=1, ge=1)
     after: int = Field(default=0, ge=0)
@@ -59,6 +63,12 @@ class Fault(BaseModel):
             raise ValueError("a latency fault needs seconds")
         return self
 
+    @model_validator(mode="after")
+    def _alteration_has_a_body(self) -> "Fault":
+        if self.kind == "alter" and not isinstance(self.body, dict | str):
+            raise ValueError("an alter fault needs a body: an object of fields, or the whole text")
+        return self
+
     @property
     def hang_seconds(self) -> float:
         """How long a hang lasts."""
@@ -87,11 +97,15 @@ class FaultPlan:
         """What is still planned, with the times that remain."""
         return list(self._faults)
 
-    def take(self, operation: Operation) -> list[Fault]:
-        """The faults that this call meets, latencies first; their remaining `times` go down by one."""
+    def is_choosy(self, operation: Operation) -> bool:
+        """Whether what the call is about decides if it meets a fault."""
+        return any(fault.match is not None and fault.matches(operation) for fault in self._faults)
+
+    def take(self, operation: Operation, about: str = "") -> list[Fault]:
+        """The faults that a call about this text meets, latencies first; their remaining `times` go down by one."""
         latencies: list[Fault] = []
         other: list[Fault] = []
-        for fault in [fault for fault in self._faults if fault.matches(operation)]:
+        for fault in [fault for fault in self._faults if fault.matches(operation) and (fault.match or "") in about]:
             if fault.after:
                 fault.after -= 1
             elif fault.kind == "latency":

@@ -11,18 +11,22 @@ from fluxline_sandbox.calls import Call, CallLog
 from fluxline_sandbox.exchange import Exchange
 from fluxline_sandbox.faults import Fault, FaultPlan
 from fluxline_sandbox.operations import Operation, identify
+from fluxline_sandbox.request_text import Reread
 
 FAULT_HEADER = "x-sandbox-fault"
+Subject = Callable[[str], str]
+"""What is known of the job that a path names, as text; empty when it names none."""
 _Play = Callable[[Exchange, Fault], Awaitable[None]]
 
 
 class Interference:
     """ASGI middleware; a request may also carry one fault of its own in the header `X-Sandbox-Fault` (JSON)."""
 
-    def __init__(self, app: ASGIApp, plan: FaultPlan, calls: CallLog) -> None:
+    def __init__(self, app: ASGIApp, plan: FaultPlan, calls: CallLog, subject: Subject) -> None:
         self._app = app
         self._plan = plan
         self._calls = calls
+        self._subject = subject
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Log the call and play its faults; the sandbox's own routes are left alone."""
@@ -32,18 +36,21 @@ class Interference:
         operation = identify(scope["method"], scope["path"])
         names = (operation.provider, operation.name) if operation else (None, None)
         call = self._calls.add(Call(scope["method"], scope["path"], *names))
-        exchange = Exchange(self._app, scope, receive, send)
+        request = Reread(receive)
+        exchange = Exchange(self._app, scope, request.receive, send)
         try:
-            await self._play(exchange, self._faults(scope, operation), call)
+            await self._play(exchange, await self._faults(scope, request, operation), call)
         finally:
             call.finish(exchange.status)
 
-    def _faults(self, scope: Scope, operation: Operation | None) -> list[Fault]:
+    async def _faults(self, scope: Scope, request: Reread, operation: Operation | None) -> list[Fault]:
         if operation is None:
             return []
         own = Headers(scope=scope).get(FAULT_HEADER)
         if own is None:
-            return self._plan.take(operation)
+            choosy = self._plan.is_choosy(operation)
+            about = await request.text(scope) + self._subject(scope["path"]) if choosy else ""
+            return self._plan.take(operation, about)
         try:
             return [Fault.model_validate_json(own)]
         except ValidationError:
@@ -67,4 +74,5 @@ _PLAYS: dict[str, _Play] = {
     "drop_request": Exchange.drop_request,
     "drop_answer": Exchange.drop_answer,
     "corrupt": Exchange.corrupt,
+    "alter": Exchange.alter,
 }

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import httpx
 import uvicorn
+from fastapi import FastAPI
 from httpx_sse import aconnect_sse
 
 from fluxline.runtime.service import Service
@@ -29,6 +30,7 @@ class Served:
     """A running gateway and a client with Ada's key."""
 
     service: Service
+    app: FastAPI
     gateway: Gateway
     client: httpx.AsyncClient
 
@@ -59,7 +61,7 @@ async def served_gateway(nats_url: str, database_url: str, folder: Path, **setti
         headers = {"Authorization": f"Bearer {key}"}
         url = f"http://127.0.0.1:{port}"
         async with httpx.AsyncClient(base_url=url, headers=headers, trust_env=False) as client:
-            yield Served(service, gateway, client)
+            yield Served(service, app, gateway, client)
     finally:
         server.should_exit = True
         await serving

@@ -11,6 +11,7 @@ from fastapi import FastAPI
 from nats.js import JetStreamContext
 from standardwebhooks import Webhook
 
+from fluxline.contracts.logs import LogPage
 from fluxline_gateway.deps import Gateway
 from servers import NatsServer
 
@@ -26,6 +27,9 @@ SENT = [(call, sent) for call in CALLS for sent in call.sent()]
 SIGNED = [pair for pair in SENT if "provider_signature" in pair[0].schemes]
 READS = [pair for pair in SENT if pair[0].method == "GET"]
 CHANGES = [pair for pair in SENT if pair not in READS and pair not in SIGNED]
+
+COLLECTED = {"summary": "get_training_debug", "timeline": "get_training_timeline"}
+"""Whose example the collector answers with, by the end of the path that it is asked for."""
 
 
 def name_of(value: Call | Sent) -> str:
@@ -45,9 +49,15 @@ async def caller(app: FastAPI, gateway: Gateway) -> AsyncIterator[httpx.AsyncCli
 
 
 def collector(request: httpx.Request) -> httpx.Response:
-    call = next(call for call in CALLS if call.name == "get_training_debug")
+    if request.url.path.endswith("/logs"):
+        return httpx.Response(200, json=LogPage.model_json_schema()["examples"][0])
+    path = request.url.path
+    name = COLLECTED.get(path.rpartition("/")[2])
+    call = next((call for call in CALLS if call.name == name or call.path == path.replace("/v1/", "/v1/admin/")), None)
+    if call is None:
+        return httpx.Response(200, json={})
     [example] = call.successes[200]["content"][JSON]["examples"].values()
-    return httpx.Response(200, json=example["value"] if request.url.path.endswith("/summary") else {})
+    return httpx.Response(200, json=example["value"])
 
 
 @pytest.mark.parametrize(("call", "sent"), CHANGES, ids=name_of)

@@ -23,6 +23,7 @@ from fluxline_generator.errors import (
     RunOverdue,
 )
 from fluxline_generator.generator import Pace
+from fluxline_generator.image_files import extension_of
 from fluxline_generator.predictions import Prediction
 from fluxline_generator.prompts import Order
 from fluxline_generator.replicate_api import ReplicateApi
@@ -280,6 +281,84 @@ async def test_a_result_that_has_expired_is_made_again(
     assert replicate.generations() == 2
 
 
+@pytest.mark.parametrize("mode", ["flip", "truncate"])
+async def test_a_spoilt_image_is_fetched_once_more(
+    replicate: SandboxReplicate, store: GenerationStore, storage: LocalStorage, mode: str
+) -> None:
+    works = generator(store, replicate.client(), storage)
+    replicate.fault("result.download", "corrupt", mode=mode)
+    assert (await works.generate(wanted(replicate.version))).outcome is not None
+    replicate.fault("result.download", "corrupt", mode=mode, times=2)
+    with pytest.raises(ImageUnusable):
+        await works.generate(wanted(replicate.version, UUID(int=2)))
+
+
+@pytest.mark.parametrize("output_format", ["jpg", "png", "webp"])
+async def test_a_whole_image_is_taken_and_a_part_of_it_is_not(
+    replicate: SandboxReplicate, store: GenerationStore, storage: LocalStorage, output_format: str, tmp_path: Path
+) -> None:
+    event = wanted(replicate.version, parameters={"output_format": output_format})
+    done = await generator(store, replicate.client(), storage).generate(event)
+    assert done.outcome is not None
+    content = await storage.read(done.outcome["image_keys"][0], max_bytes=10_000_000)
+    file = tmp_path / "image"
+    for kept, expected in ((len(content), output_format), (len(content) // 2, None), (20, None)):
+        file.write_bytes(content[:kept])
+        assert extension_of(file) == expected
+
+
+@pytest.mark.parametrize(
+    ("code", "category"),
+    [
+        (401, ErrorCategory.AUTHENTICATION),
+        (403, ErrorCategory.AUTHENTICATION),
+        (410, ErrorCategory.SERVICE_ERROR),
+        (504, ErrorCategory.TIMEOUT),
+    ],
+)
+async def test_an_image_that_is_refused_says_why(
+    replicate: SandboxReplicate, store: GenerationStore, storage: LocalStorage, code: int, category: ErrorCategory
+) -> None:
+    replicate.fault("result.download", "status", code=code)
+    with pytest.raises(ProviderError) as raised:
+        await generator(store, replicate.client(), storage).generate(wanted(replicate.version))
+    assert raised.value.category is category
+
+
+async def test_what_looks_like_a_credential_is_not_kept(
+    replicate: SandboxReplicate, store: GenerationStore, storage: LocalStorage
+) -> None:
+    token = "r8_" + "a1" * 18
+    works, event = generator(store, replicate.client(), storage), wanted(replicate.version)
+    replicate.fault("predictions.create", "alter", body={"id": token})
+    with pytest.raises(ProviderError):
+        await works.generate(event)
+    replicate.fault("predictions.get", "alter", body={"metrics": {token: 1.0, "predict_time": 2.0}}, times=None)
+    done = await works.generate(event)
+    assert done.outcome is not None
+    assert done.outcome["metrics"] == {"predict_time": 2.0}
+    assert replicate.generations() == 1
+
+
+async def test_what_the_provider_says_is_cut_after_its_secrets_are_gone(
+    replicate: SandboxReplicate, store: GenerationStore, storage: LocalStorage
+) -> None:
+    body = {"status": "failed", "error": "x" * 290 + " r8_" + "a1" * 18}
+    replicate.fault("predictions.get", "alter", body=body)
+    with pytest.raises(RunLost) as raised:
+        await generator(store, replicate.client(), storage).generate(wanted(replicate.version))
+    assert "r8_a1" not in raised.value.message
+
+
+async def test_a_prompt_that_is_refused_at_once_is_no_invalid_request(
+    replicate: SandboxReplicate, store: GenerationStore, storage: LocalStorage
+) -> None:
+    body = {"title": "Refused", "detail": "NSFW content detected in the prompt.", "status": 422}
+    replicate.fault("predictions.create", "status", code=422, body=body)
+    with pytest.raises(ContentRefused):
+        await generator(store, replicate.client(), storage).generate(wanted(replicate.version))
+
+
 async def test_a_result_that_cannot_be_fetched_now_is_fetched_later(
     replicate: SandboxReplicate, store: GenerationStore, storage: LocalStorage
 ) -> None:
@@ -349,14 +428,6 @@ async def test_a_crash_after_any_write_leads_to_one_run(
         await generator(Dying(store.database), replicate.client(), storage).generate(event)
     assert (await generator(store, replicate.client(), storage, SETTLED).generate(event)).outcome is not None
     assert replicate.generations() == 1
-
-
-async def test_bytes_that_are_no_image_are_refused(
-    replicate: SandboxReplicate, store: GenerationStore, storage: LocalStorage
-) -> None:
-    replicate.fault("result.download", "corrupt")
-    with pytest.raises(ImageUnusable):
-        await generator(store, replicate.client(), storage).generate(wanted(replicate.version))
 
 
 async def test_a_run_that_takes_too_long_is_canceled(

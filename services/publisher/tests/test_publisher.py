@@ -192,6 +192,27 @@ async def test_a_conflict_on_creating_does_not_loop(hub: SandboxHub, storage: Lo
     assert hub.calls().count("repos.create") == 1
 
 
+async def test_a_commit_without_an_id_is_looked_for_and_found(hub: SandboxHub, storage: LocalStorage) -> None:
+    job = await trained(storage)
+    hub.fault("commit", "alter", body={"commitOid": "hf_" + "a1" * 18})
+    with pytest.raises(FluxlineError) as raised:
+        await publisher(storage, hub.client()).publish(job, quiet)
+    assert raised.value.category is ErrorCategory.SERVICE_ERROR
+    assert "hf_" not in raised.value.message
+    model = await publisher(storage, hub.client()).publish(job, quiet)
+    assert model.huggingface is not None
+    assert hub.calls().count("commit") == 1
+
+
+async def test_what_the_hub_says_is_cut_after_its_secrets_are_gone(hub: SandboxHub, storage: LocalStorage) -> None:
+    job = await trained(storage)
+    said = "x" * 290 + " hf_" + "a1" * 18
+    hub.fault("repos.create", "status", code=403, headers={"X-Error-Message": said})
+    with pytest.raises(HubTokenRefused) as raised:
+        await publisher(storage, hub.client()).publish(job, quiet)
+    assert "hf_a1" not in raised.value.message
+
+
 @pytest.mark.parametrize(("code", "category"), [(402, ErrorCategory.BILLING), (403, ErrorCategory.AUTHENTICATION)])
 async def test_a_refusal_of_the_account_is_told_apart_by_its_status(
     hub: SandboxHub, storage: LocalStorage, code: int, category: ErrorCategory

@@ -18,6 +18,7 @@ from .bench import Bench, Stand
 
 TRAINER = "ostris/flux-dev-lora-trainer"
 BASE = "https://api.replicate.com"
+TOKEN = "r8_" + "a1" * 18
 
 
 async def order(api: ReplicateApi, **inputs: Any) -> Order:
@@ -104,6 +105,27 @@ async def test_each_failure_has_its_category_and_is_met_once(
     assert refused.value.hint
 
 
+@pytest.mark.parametrize(
+    ("operation", "answer"),
+    [("account", {"username": TOKEN}), ("models.get", {"latest_version": {"id": TOKEN}}), ("trainings.list", None)],
+    ids=["username", "version", "id"],
+)
+async def test_an_id_that_looks_like_a_credential_is_not_kept(
+    bench: Bench, stand: Stand, operation: str, answer: dict[str, Any] | None
+) -> None:
+    run = {"id": TOKEN, "status": "starting"}
+    stand.fault(operation, "alter", body=answer or {"results": [run], "next": None})
+    api = bench.api()
+    calls = {
+        "account": api.account,
+        "models.get": lambda: api.latest_version(TRAINER),
+        "trainings.list": lambda: anext(api.newest_first()),
+    }
+    with pytest.raises(AnswerUnreadable) as refused:
+        await calls[operation]()
+    assert TOKEN not in refused.value.message
+
+
 async def test_a_server_that_is_not_there_is_no_doubt(bench: Bench) -> None:
     with pytest.raises(ProviderError) as refused:
         await bench.api(replicate_base_url="http://127.0.0.1:1").account()
@@ -187,10 +209,19 @@ async def test_a_result_that_is_too_large_is_refused(tmp_path: Path, headers: di
         )
 
 
-@pytest.mark.parametrize(("status", "category"), [(404, ErrorCategory.FILE_ERROR), (503, ErrorCategory.SERVICE_ERROR)])
+@pytest.mark.parametrize(
+    ("host", "status", "category"),
+    [
+        ("replicate.delivery", 404, ErrorCategory.FILE_ERROR),
+        ("replicate.delivery", 503, ErrorCategory.SERVICE_ERROR),
+        ("replicate.delivery", 401, ErrorCategory.AUTHENTICATION),
+        ("replicate.delivery", 403, ErrorCategory.AUTHENTICATION),
+        ("cdn.example", 403, ErrorCategory.FILE_ERROR),
+    ],
+)
 async def test_a_result_that_is_refused_says_whether_trying_helps(
-    tmp_path: Path, status: int, category: ErrorCategory
+    tmp_path: Path, host: str, status: int, category: ErrorCategory
 ) -> None:
     with pytest.raises((DownloadRefused, ProviderError)) as refused:
-        await fetched("https://replicate.delivery/x", tmp_path / "tar", lambda _: httpx.Response(status))
+        await fetched(f"https://{host}/x", tmp_path / "tar", lambda _: httpx.Response(status))
     assert refused.value.category is category

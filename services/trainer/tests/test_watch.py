@@ -125,6 +125,31 @@ async def test_a_training_that_fails_at_the_provider_fails_with_its_reason_and_i
     assert (len(await bench.told_of(StageFailed)), bench.stand.trainings()) == (1, 1)
 
 
+async def test_a_training_that_the_content_policy_refuses_says_so(bench: Bench) -> None:
+    bench.stand.configure(training_outcome="failed", training_error="NSFW content detected in input_images/2.jpg")
+    training_id = await bench.job()
+    assert await bench.drive(bench.engine(), training_id) is JobState.FAILED
+    (failed,) = await bench.told_of(TrainingFailed)
+    assert (failed.category, failed.retryable) == (ErrorCategory.CONTENT_POLICY, False)
+    assert "2.jpg" in failed.message
+
+
+async def test_what_looks_like_a_credential_is_neither_a_figure_nor_a_model(bench: Bench) -> None:
+    token = "r8_" + "a1" * 18
+    output = {"version": f"{token}/x:{'0' * 64}", "weights": "https://replicate.delivery/x.tar"}
+    training_id = await bench.job()
+    engine = bench.engine()
+    await bench.drive(engine, training_id, until=JobState.TRAINING)
+    bench.stand.fault("trainings.get", "alter", body={"status": "succeeded", "output": output})
+    bench.stand.fault("trainings.get", "alter", times=None, body={"metrics": {token: 1.0, "predict_time": 2.0}})
+    assert await bench.drive(engine, training_id) is JobState.SUCCEEDED
+    (retried,) = await bench.told_of(StageRetried)
+    (succeeded,) = await bench.told_of(TrainingSucceeded)
+    assert retried.category is ErrorCategory.SERVICE_ERROR
+    assert succeeded.metrics == {"predict_time": 2.0}
+    assert token not in str(await bench.told())
+
+
 async def test_images_that_the_trainer_cannot_read_are_the_users_to_mend(bench: Bench) -> None:
     content = io.BytesIO()
     with zipfile.ZipFile(content, "w") as archive:

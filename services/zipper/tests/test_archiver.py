@@ -128,7 +128,7 @@ async def test_four_good_photos_end_the_job_before_money_is_spent(
     images = [await upload(storage, path) for path in [*six_photos[:4], letter]]
     with pytest.raises(TooFewPhotos, match="Only 4 of 6 photos are usable") as raised:
         await bundle(storage, [*images, missing], training_id)
-    assert raised.value.category is ErrorCategory.VALIDATION
+    assert raised.value.category is ErrorCategory.FILE_ERROR
     assert "missing.jpg: The uploaded photo is gone" in raised.value.hint
     assert "not an image" in raised.value.hint
     assert await keys(storage, "zips/") == []

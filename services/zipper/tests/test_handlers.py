@@ -103,7 +103,7 @@ async def test_too_few_photos_fail_the_training_with_what_to_do(
         await bus.publish(await request(storage, tmp_path, 4))
         await poll_until(lambda: events_of(jetstream, TrainingFailed))
     (failed,) = await events_of(jetstream, TrainingFailed)
-    assert (failed.stage, failed.category, failed.attempts) == (Stage.ZIP_CREATION, ErrorCategory.VALIDATION, 1)
+    assert (failed.stage, failed.category, failed.attempts) == (Stage.ZIP_CREATION, ErrorCategory.FILE_ERROR, 1)
     assert "gone.jpg" in failed.hint
     assert len(await events_of(jetstream, StageFailed)) == 1
     assert await events_of(jetstream, ZipCreated) == []

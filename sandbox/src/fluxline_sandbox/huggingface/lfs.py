@@ -72,7 +72,7 @@ def _instructions(sandbox: Sandbox, repo_id: str, oid: str, size: int) -> dict[s
     if stored(sandbox, oid, size):
         return {"oid": oid, "size": size}
     base = f"{sandbox.settings.base_url}/hf"
-    query = urlencode({"size": size, "signature": _signature(sandbox, oid, size)})
+    query = urlencode({"size": size, "signature": _signature(sandbox, oid, size), "repository": repo_id})
     upload = {"href": f"{base}/lfs/{oid}?{query}", "header": {}}
     verify = {"href": f"{base}/{repo_id}.git/info/lfs/objects/verify"}
     return {"oid": oid, "size": size, "authenticated": True, "actions": {"upload": upload, "verify": verify}}

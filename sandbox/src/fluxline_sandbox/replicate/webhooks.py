@@ -66,7 +66,7 @@ def tell(sandbox: Sandbox, job: Document, event: str, body: Callable[[], dict[st
 async def _attempt(sandbox: Sandbox, url: str, message_id: str, body: dict[str, Any]) -> bool:
     """One POST, logged; true when it was answered with a 2xx that the planned faults let through."""
     call = sandbox.calls.add(Call("POST", urlsplit(url).path, *WEBHOOK))
-    faults = sandbox.faults.take(WEBHOOK)
+    faults = sandbox.faults.take(WEBHOOK, json.dumps(body))
     call.fault = "+".join(fault.kind for fault in faults) or None
     try:
         status = await _post(sandbox, url, message_id, body, faults)

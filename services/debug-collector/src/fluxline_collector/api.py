@@ -1,19 +1,21 @@
-"""The collector over HTTP: a training's events, their summary, their export. For the gateway and for operators."""
+"""The collector over HTTP: a training's events, summary, timeline, export. For the gateway and for operators."""
 
 import hmac
 import json
 from collections.abc import AsyncIterator
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
-import asyncpg
 from fastapi import APIRouter, Depends, Header, HTTPException, Query
-from fastapi.responses import StreamingResponse
+from fastapi.responses import HTMLResponse, StreamingResponse
 from pydantic import BaseModel, SecretStr
 
-from fluxline_collector.journal import line_of
+from fluxline.contracts.debugging import StoredEvent, Summary, Timeline
+from fluxline_collector.history import stored_event
 from fluxline_collector.store import EventStore
-from fluxline_collector.summary import StoredEvent, Summary, summarise
+from fluxline_collector.teller import Teller, unknown
+
+NDJSON = "application/x-ndjson"
 
 
 class Page(BaseModel):
@@ -23,9 +25,9 @@ class Page(BaseModel):
     next_cursor: int | None
 
 
-def router(store: EventStore, token: SecretStr) -> APIRouter:
+def router(store: EventStore, teller: Teller, token: SecretStr) -> APIRouter:
     """The routes, each behind the bearer token."""
-    routes = APIRouter(prefix="/v1/trainings/{training_id}", dependencies=[Depends(_bearer(token))], tags=["trainings"])
+    routes = APIRouter(prefix="/v1/trainings/{training_id}", dependencies=[Depends(bearer(token))], tags=["trainings"])
 
     @routes.get("/events")
     async def list_events(
@@ -41,39 +43,26 @@ def router(store: EventStore, token: SecretStr) -> APIRouter:
     @routes.get("/summary")
     async def get_summary(training_id: UUID) -> Summary:
         """Where the training is, why, and what to do."""
-        events = [stored_event(row) async for row in store.all_of(training_id)]
-        if not events:
-            raise _unknown(training_id)
-        return summarise(training_id, events)
+        return await teller.summary(training_id)
 
-    @routes.get("/export")
-    async def export(training_id: UUID) -> StreamingResponse:
-        """Everything that is stored of the training, one JSON object per line, headers included."""
+    @routes.get("/timeline")
+    async def get_timeline(training_id: UUID) -> Timeline:
+        """What happened, in the order of time, and the spans of a waterfall."""
+        return await teller.timeline(training_id)
+
+    @routes.get("/export", response_model=None)
+    async def export(
+        training_id: UUID, format: Annotated[Literal["ndjson", "html"], Query()] = "ndjson"
+    ) -> StreamingResponse | HTMLResponse:
+        """Everything as NDJSON, one event a line with its headers; or the report for a person."""
+        headers = {"content-disposition": f'attachment; filename="fluxline-{training_id}.{format}"'}
+        if format == "html":
+            return HTMLResponse(await teller.report(training_id), headers=headers)
         if not await store.page(training_id, after=0, limit=1):
-            raise _unknown(training_id)
-        return StreamingResponse(
-            _lines(store, training_id),
-            media_type="application/x-ndjson",
-            headers={"content-disposition": f'attachment; filename="fluxline-{training_id}.ndjson"'},
-        )
+            raise unknown(training_id)
+        return StreamingResponse(_lines(store, training_id), media_type=NDJSON, headers=headers)
 
     return routes
-
-
-def stored_event(row: asyncpg.Record) -> StoredEvent:
-    """A row as the API shows it."""
-    facts: dict[str, Any] | None = json.loads(row["facts"]) if row["facts"] is not None else None
-    level, message = line_of(row["subject"], facts, row["problem"])
-    same = ("event_id", "occurred_at", "stored_at", "received_at", "stage", "service", "category", "retryable")
-    more = ("attempt", "duration_ms", "trace_id", "problem")
-    return StoredEvent(
-        id=row["sequence"],
-        type=row["subject"],
-        level=level,
-        message=message,
-        data=facts,
-        **{name: row[name] for name in same + more},
-    )
 
 
 async def _lines(store: EventStore, training_id: UUID) -> AsyncIterator[bytes]:
@@ -83,7 +72,8 @@ async def _lines(store: EventStore, training_id: UUID) -> AsyncIterator[bytes]:
         yield json.dumps(event | {"headers": json.loads(row["headers"]), "raw": raw}).encode() + b"\n"
 
 
-def _bearer(token: SecretStr) -> Any:
+def bearer(token: SecretStr) -> Any:
+    """The dependency that lets in who sends the token."""
     expected = f"Bearer {token.get_secret_value()}".encode()
 
     async def check(authorization: Annotated[str, Header()] = "") -> None:
@@ -91,7 +81,3 @@ def _bearer(token: SecretStr) -> Any:
             raise HTTPException(401, "The bearer token is missing or wrong: use COLLECTOR_TOKEN.")
 
     return check
-
-
-def _unknown(training_id: UUID) -> HTTPException:
-    return HTTPException(404, f"No event of training {training_id} has been stored.")

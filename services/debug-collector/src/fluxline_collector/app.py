@@ -1,6 +1,9 @@
 """The collector as a process: settings → store → consumer and HTTP API."""
 
 import json
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+from functools import partial
 from http import HTTPStatus
 
 import asyncpg
@@ -10,32 +13,91 @@ from fastapi.responses import Response
 from starlette.exceptions import HTTPException
 from starlette.routing import Route
 
-from fluxline.contracts.catalog import COLLECTOR
+from fluxline.contracts.catalog import COLLECTOR, COLLECTOR_LOGS
 from fluxline.contracts.errors import FluxlineError
 from fluxline.postgres.pool import Database, database_error
 from fluxline.runtime.service import Service
 from fluxline.runtime.settings import load
+from fluxline_collector import insight_routes, log_routes
+from fluxline_collector.alerts import routes as alert_routes
+from fluxline_collector.alerts.channels import channels_of
+from fluxline_collector.alerts.evaluator import Evaluator, Policy
+from fluxline_collector.alerts.outbox import Outbox
+from fluxline_collector.alerts.retention import AlertRetention
+from fluxline_collector.alerts.sight import StreamSight
 from fluxline_collector.api import router
-from fluxline_collector.metrics import CollectorMetrics
+from fluxline_collector.history import History
+from fluxline_collector.housekeeping import EVERY_S, RETRY_S, Housekeeping
+from fluxline_collector.insights import Answers
+from fluxline_collector.lag import COUNT_S, LOOK_S, Lag
+from fluxline_collector.log_retention import LogRetention
+from fluxline_collector.log_store import LogStore
+from fluxline_collector.metrics import AlertMetrics, CollectorMetrics, LagMetrics, LogMetrics
+from fluxline_collector.periodic import periodically
 from fluxline_collector.settings import CollectorSettings
 from fluxline_collector.store import EventStore
+from fluxline_collector.teller import Teller
 
 
 def build(settings: CollectorSettings) -> tuple[Service, FastAPI]:
     """The service and its HTTP application."""
     service = Service("collector", settings)
     database = Database(settings.database_url.get_secret_value(), "collector")
-    store = EventStore(database, CollectorMetrics(service.metrics.registry))
     service.before_start(database.open)
     service.on_close(database.close)
     service.ready("postgres", database.check)
-    service.consume_batches(COLLECTOR, store.store)
+    store = _store_events(service, database, settings)
+    logs = LogStore(database, LogMetrics(service.metrics.registry))
+    service.consume_batches(COLLECTOR_LOGS, logs.store)
+    retain = LogRetention(database, timedelta(days=settings.keep_log_days)).sweep
+    service.background("log-retention", partial(periodically, "log-retention", retain, EVERY_S, RETRY_S))
     app = FastAPI(title="fluxline debug-collector", version="1", lifespan=service.lifespan)
-    app.include_router(router(store, settings.token))
+    teller = Teller(History(database), str(settings.jaeger_url) if settings.jaeger_url else None)
+    app.include_router(router(store, teller, settings.token))
+    app.include_router(log_routes.router(logs, settings.token))
+    app.include_router(insight_routes.router(Answers(database), settings.token))
+    app.include_router(alert_routes.router(database, _alert(service, database, settings), settings.token))
     app.router.routes.extend(Route(path, route) for path, route in service.health.routes().items())
     for error_class in _KNOWN_ERRORS:
         app.add_exception_handler(error_class, _on_error)
     return service, app
+
+
+def _store_events(service: Service, database: Database, settings: CollectorSettings) -> EventStore:
+    """The stream into the tables, the tables at their size, and how far the one is behind the other."""
+    store = EventStore(database, CollectorMetrics(service.metrics.registry))
+    service.consume_batches(COLLECTOR, store.store)
+    keep, keep_jobs = timedelta(days=settings.keep_days), timedelta(days=settings.keep_jobs_days)
+    sweep = Housekeeping(database, keep, keep_jobs).sweep
+    service.background("housekeeping", partial(periodically, "housekeeping", sweep, EVERY_S, RETRY_S))
+    lag = Lag(service.bus, database, LagMetrics(service.metrics.registry))
+    for name, work, every_s in (("lag", lag.observe, LOOK_S), ("loss", lag.count_lost, COUNT_S)):
+        service.background(name, partial(_once_started, service, partial(periodically, name, work, every_s, LOOK_S)))
+    return store
+
+
+def _alert(service: Service, database: Database, settings: CollectorSettings) -> Policy:
+    """Rules evaluated, notices of what they find sent."""
+    metrics, secret = AlertMetrics(service.metrics.registry), settings.token.get_secret_value()
+    policy = Policy(
+        settings.alert_rules,
+        channels_of(settings.alert_urls, secret),
+        settings.alert_quiet,
+        str(settings.studio_url) if settings.studio_url else None,
+        settings.alert_every_s,
+    )
+    evaluate = Evaluator(database, StreamSight(service.bus), policy, metrics).work
+    every_s, sweep = settings.alert_every_s, AlertRetention(database).sweep
+    work = partial(periodically, "alerts", evaluate, every_s, every_s)
+    service.background("alerts", partial(_once_started, service, work))
+    service.background("alert-notices", Outbox(database, policy.channels, metrics).run)
+    service.background("alert-retention", partial(periodically, "alert-retention", sweep, EVERY_S, RETRY_S))
+    return policy
+
+
+async def _once_started(service: Service, work: Callable[[], Awaitable[None]]) -> None:
+    await service.started.wait()
+    await work()
 
 
 def main() -> int:

@@ -1,9 +1,15 @@
 """What the collector is told by its environment."""
 
-from pydantic import Field, SecretStr
-from pydantic_settings import SettingsConfigDict
+from typing import Annotated
+
+from pydantic import BeforeValidator, Field, HttpUrl, SecretStr
+from pydantic_settings import NoDecode, SettingsConfigDict
 
 from fluxline.runtime.settings import PostgresUrl, ServiceSettings, postgres_url_field
+from fluxline_collector.alerts.channel_urls import ChannelUrl, channel_urls
+from fluxline_collector.alerts.quiet import QuietHours, quiet_hours
+from fluxline_collector.alerts.rule_file import default_rules, rules_from
+from fluxline_collector.alerts.rules import RuleSet
 
 
 class CollectorSettings(ServiceSettings):
@@ -16,3 +22,27 @@ class CollectorSettings(ServiceSettings):
         min_length=16, description="set it to a random secret of 16 or more characters, the same as the gateway's"
     )
     http_port: int = Field(8010, ge=0, le=65535, description="the port to listen on")
+    keep_days: int = Field(90, ge=1, le=3650, description="for how many days events are kept, by whole weeks")
+    keep_jobs_days: int = Field(730, ge=1, le=36500, description="for how many days jobs and attempts are kept")
+    keep_log_days: int = Field(14, ge=1, le=3650, description="for how many days the services' logs are kept")
+    jaeger_url: HttpUrl | None = Field(
+        None,
+        validation_alias="JAEGER_URL",
+        description="set it to where people open Jaeger, like http://127.0.0.1:16686, or leave it out",
+    )
+    alert_rules: Annotated[RuleSet, NoDecode, BeforeValidator(rules_from)] = Field(
+        default_factory=default_rules,
+        description="set it to the path of a TOML file with rules (see docs/alerts.md), or leave it out",
+    )
+    alert_urls: Annotated[tuple[ChannelUrl, ...], NoDecode, BeforeValidator(channel_urls)] = Field(
+        (), description="set it to addresses of apprise, divided by spaces, like slack://… critical=discord://…"
+    )
+    alert_quiet: Annotated[QuietHours | None, NoDecode, BeforeValidator(quiet_hours)] = Field(
+        None, description="set it to daily quiet hours, like 22:00-07:00 Europe/Berlin, or leave it out"
+    )
+    alert_every_s: float = Field(15.0, ge=1, le=300, description="seconds between two evaluations of the rules")
+    studio_url: HttpUrl | None = Field(
+        None,
+        validation_alias="FLUXLINE_STUDIO_URL",
+        description="set it to where people open the web console, so that notices link to jobs, or leave it out",
+    )

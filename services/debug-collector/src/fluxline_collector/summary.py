@@ -1,130 +1,99 @@
 """What happened to a training, from its events alone: where it is, why, and what to do. Pure functions.
 
-Events are given in stream order; an event that came twice (same id) counts once.
+Events are given in stream order; an event that came twice (same id) counts once. Those of generations with the trained
+model are not the training's own, and are left out.
 """
 
+import re
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
-from typing import Any, Literal
+from datetime import datetime, timedelta
+from typing import Any
 from uuid import UUID
 
-from pydantic import BaseModel
+from fluxline.contracts.debugging import (
+    LogLine,
+    Spent,
+    StoredEvent,
+    Summary,
+    TrainingProgress,
+)
+from fluxline_collector.diagnosis import Case, diagnose
+from fluxline_collector.faults import errors_in, last_error
+from fluxline_collector.folding import fold_progress
+from fluxline_collector.spans import stage_times
+from fluxline_collector.stage_summaries import stage_summaries
+from fluxline_collector.standing import Standing, standing_of
+from fluxline_collector.waiting import waiting_for
 
-from fluxline_collector.journal import STAGE_NAMES, Level
-
-STAGES = ("zip_creation", "replicate_training", "huggingface_upload")
 LOG_LINES = 50
-StageStatus = Literal["running", "retrying", "succeeded", "failed", "canceled"]
-JobStatus = Literal["running", "succeeded", "failed", "canceled"]
+_TRACE_ID = re.compile("[0-9a-f]{32}")
+SHOWN_CHARS = 200
+"""Longer texts, lists and objects are not in the log's data."""
 
 
-class StoredEvent(BaseModel):
-    """One event as the API shows it; `id` is the stream sequence."""
+def summarise(
+    training_id: UUID,
+    events: Iterable[StoredEvent],
+    *,
+    now: datetime,
+    total: int | None = None,
+    folded: Mapping[int, int] | None = None,
+    jaeger_url: str | None = None,
+) -> Summary:
+    """The summary of a training's events.
 
-    id: int
-    event_id: UUID | None
-    type: str
-    occurred_at: datetime | None
-    stored_at: datetime
-    received_at: datetime
-    stage: str | None
-    service: str | None
-    category: str | None
-    retryable: bool | None
-    attempt: int | None
-    duration_ms: int | None
-    trace_id: str | None
-    level: Level
-    message: str
-    data: dict[str, Any] | None
-    problem: str | None = None
-
-    @property
-    def at(self) -> datetime:
-        """When it happened, by the sender's clock where it is known."""
-        return self.occurred_at or self.stored_at
-
-
-class StageSummary(BaseModel):
-    """One stage: `duration_ms` from first start to end, `work_ms` within attempts, `wait_ms` between them."""
-
-    stage: str
-    status: StageStatus
-    attempts: int
-    started_at: datetime
-    ended_at: datetime | None = None
-    duration_ms: int | None = None
-    work_ms: int = 0
-    wait_ms: int | None = None
-
-
-class LastError(BaseModel):
-    """The newest error, with its context."""
-
-    stage: str | None
-    category: str | None
-    retryable: bool | None
-    message: str
-    hint: str
-    occurred_at: datetime
-    context: dict[str, Any] = {}
-
-
-class LogLine(BaseModel):
-    """One line of the job's log."""
-
-    occurred_at: datetime
-    level: Level
-    stage: str | None
-    message: str
-    data: dict[str, Any]
-
-
-class Summary(BaseModel):
-    """Everything one look should tell."""
-
-    training_id: UUID
-    trace_id: str | None
-    status: JobStatus
-    current_stage: str | None
-    events: int
-    error_counts: dict[str, int]
-    retryable_errors: int
-    last_error: LastError | None
-    stages: list[StageSummary]
-    provider_ids: dict[str, str]
-    diagnosis: str
-    log: list[LogLine]
-
-
-def summarise(training_id: UUID, events: Iterable[StoredEvent]) -> Summary:
-    """The summary of a training's events, which must be in stream order."""
-    known = _once(events)
-    errors = [event for event in known if event.type in ("stage.retried", "stage.failed")]
-    stages = _stages(known)
-    status = _status(known)
-    last_error = _last_error(known)
+    `total` is how many there are where some are left out, `folded` how many progress events were left out before each.
+    """
+    known = once(events)
+    standing = standing_of(known)
+    stages = stage_summaries(stage_times(known, standing, origin_of(known)), standing)
+    errors = errors_in(known)
+    error, progress = last_error(known, errors, standing), _progress(known, standing)
+    waiting = waiting_for(known, standing, stages, progress, now)
     return Summary(
         training_id=training_id,
-        trace_id=next((event.trace_id for event in known if event.trace_id), None),
-        status=status,
-        current_stage=_current_stage(status, stages),
-        events=len(known),
-        error_counts=_counts(event.category for event in errors),
+        status=standing.status,
+        current_stage=standing.stage,
+        run=standing.run,
+        events=len(known) if total is None else total,
+        unreadable_events=sum(event.problem is not None for event in known),
+        error_counts=dict(Counter(event.category or "unknown" for event in errors)),
         retryable_errors=sum(bool(event.retryable) for event in errors),
-        last_error=last_error,
+        last_error=error,
+        waiting=waiting,
         stages=stages,
-        provider_ids=_provider_ids(known),
-        diagnosis=_diagnosis(status, stages, last_error, known),
-        log=[_log_line(event) for event in known[-LOG_LINES:]],
+        progress=progress,
+        provider_ids={name: value for event in known for name, value in provider_ids_of(event).items()},
+        cost=_cost(known),
+        diagnosis=diagnose(Case(known, standing, stages, error, waiting, progress, now, len(errors))),
+        log=_log(known, folded or {}),
+        **_identity(known, standing, jaeger_url),
     )
 
 
-def _once(events: Iterable[StoredEvent]) -> list[StoredEvent]:
+def _identity(events: Sequence[StoredEvent], standing: Standing, jaeger_url: str | None) -> dict[str, Any]:
+    """What the training is called, where its trace is, and from when to when it ran."""
+    trace_id = next((event.trace_id for event in events if event.trace_id), None)
+    has_page = jaeger_url and trace_id and _TRACE_ID.fullmatch(trace_id)
+    ended_at = standing.ended_at
+    took = max(timedelta(0), ended_at - origin_of(events)) if ended_at else None
+    return {
+        "name": next((str(event.facts["name"]) for event in events if event.facts.get("name")), None),
+        "trace_id": trace_id,
+        "trace_url": f"{jaeger_url.rstrip('/')}/trace/{trace_id}" if jaeger_url and has_page else None,
+        "requested_at": next((event.at for event in events if event.type == "training.requested"), None),
+        "ended_at": ended_at,
+        "duration_ms": took // timedelta(milliseconds=1) if took is not None else None,
+    }
+
+
+def once(events: Iterable[StoredEvent]) -> list[StoredEvent]:
+    """The training's own events, each once."""
     seen: set[UUID] = set()
     known = []
     for event in events:
-        if event.event_id is not None and event.event_id in seen:
+        if event.event_id in seen or event.type.startswith("generation.") or event.stage == "image_generation":
             continue
         if event.event_id is not None:
             seen.add(event.event_id)
@@ -132,136 +101,64 @@ def _once(events: Iterable[StoredEvent]) -> list[StoredEvent]:
     return known
 
 
-def _stages(events: Sequence[StoredEvent]) -> list[StageSummary]:
-    by_stage: dict[str, list[StoredEvent]] = {}
-    for event in events:
-        if event.type.startswith("stage.") and event.stage and event.problem is None:
-            by_stage.setdefault(event.stage, []).append(event)
-    order = [stage for stage in STAGES if stage in by_stage] + [stage for stage in by_stage if stage not in STAGES]
-    canceled_at = next((event.at for event in events if event.type == "training.canceled"), None)
-    return [_stage(stage, by_stage[stage], canceled_at) for stage in order]
+def origin_of(events: Sequence[StoredEvent]) -> datetime:
+    """When the training was requested; without that event, the first moment that is known of it."""
+    requested = [event.at for event in events if event.type == "training.requested" and event.problem is None]
+    return min(requested or [event.at for event in events])
 
 
-def _runs(events: Sequence[StoredEvent]) -> list[list[StoredEvent]]:
-    """A stage's events, divided where it gave up and was begun again: attempts count from 1 in each run."""
-    runs: list[list[StoredEvent]] = [[]]
-    for event in events:
-        if runs[-1] and runs[-1][-1].type == "stage.failed":
-            runs.append([])
-        runs[-1].append(event)
-    return runs
-
-
-def _stage(stage: str, events: Sequence[StoredEvent], canceled_at: datetime | None) -> StageSummary:
-    runs = _runs(events)
-    last = max(runs[-1], key=lambda event: (event.attempt or 0, event.type != "stage.started"))
-    started_at = min(event.at for event in events)
-    status: StageStatus = {
-        "stage.started": "running",
-        "stage.retried": "retrying",
-        "stage.succeeded": "succeeded",
-        "stage.failed": "failed",
-    }[last.type]  # type: ignore[assignment]  # the dict's values are the literals
-    ended_at = last.at if status in ("succeeded", "failed") else None
-    if ended_at is None and canceled_at is not None:  # what ran then has no other end
-        status, ended_at = "canceled", max(canceled_at, last.at)
-    work_ms = sum(event.duration_ms or 0 for event in events)
-    duration_ms = max(int((ended_at - started_at).total_seconds() * 1000), work_ms) if ended_at else None
-    return StageSummary(
-        stage=stage,
-        status=status,
-        attempts=sum(max(event.attempt or 1 for event in run) for run in runs),
-        started_at=started_at,
-        ended_at=ended_at,
-        duration_ms=duration_ms,
-        work_ms=work_ms,
-        wait_ms=duration_ms - work_ms if duration_ms is not None else None,
-    )
-
-
-def _status(events: Sequence[StoredEvent]) -> JobStatus:
-    status: JobStatus = "running"
-    for event in events:
-        if event.type == "training.retry_requested":
-            status = "running"
-        elif event.type == "training.failed":
-            status = "failed"
-        elif event.type == "training.canceled":
-            status = "canceled"
-        elif event.type == "model.published":
-            status = "succeeded"
-    return status
-
-
-def _current_stage(status: JobStatus, stages: Sequence[StageSummary]) -> str | None:
-    if status == "succeeded":
-        return "completion"
-    unfinished = [stage.stage for stage in stages if stage.status != "succeeded"]
-    if unfinished:
-        return unfinished[-1]
-    done = {stage.stage for stage in stages}
-    return next((stage for stage in STAGES if stage not in done), None)
-
-
-def _last_error(events: Sequence[StoredEvent]) -> LastError | None:
-    for event in reversed(events):
-        if event.type in ("stage.failed", "stage.retried"):
-            data = event.data or {}
-            return LastError(
-                stage=event.stage,
-                category=event.category,
-                retryable=event.retryable,
-                message=str(data.get("message", "")),
-                hint=str(data.get("hint", "")),
-                occurred_at=event.at,
-                context=data.get("context") or {},
-            )
-    return None
-
-
-def _counts(categories: Iterable[str | None]) -> dict[str, int]:
-    counts: dict[str, int] = {}
-    for category in categories:
-        counts[category or "unknown"] = counts.get(category or "unknown", 0) + 1
-    return counts
-
-
-def _provider_ids(events: Sequence[StoredEvent]) -> dict[str, str]:
-    ids: dict[str, str] = {}
-    for event in events:
-        data: Mapping[str, Any] = event.data or {}
-        ids |= data.get("provider_ids") or {}
-        if event.type in ("training.started", "training.succeeded"):
-            ids[str(data.get("provider"))] = str(data.get("external_id"))
-        if event.type == "model.published" and data.get("huggingface"):
-            ids["huggingface"] = f"{data['huggingface']['repo']}@{data['huggingface']['commit']}"
+def provider_ids_of(event: StoredEvent) -> dict[str, str]:
+    """What the training is called at each provider, as far as the event says it."""
+    facts = event.facts
+    ids = {str(name): str(value) for name, value in (facts.get("provider_ids") or {}).items()}
+    if event.type in ("training.started", "training.succeeded") and facts:
+        ids[str(facts["provider"])] = str(facts["external_id"])
+    if event.type == "model.published" and facts.get("huggingface"):
+        ids["huggingface"] = f"{facts['huggingface']['repo']}@{facts['huggingface']['commit']}"
     return ids
 
 
-def _diagnosis(
-    status: JobStatus, stages: Sequence[StageSummary], error: LastError | None, events: Sequence[StoredEvent]
-) -> str:
-    if status == "succeeded":
-        return "Completed: " + events_message(events, "model.published")
-    if status == "canceled":
-        return "Canceled by its owner."
-    where = STAGE_NAMES.get(error.stage or "", error.stage or "") if error else ""
-    if status == "failed" and error:
-        return f"{where} failed ({error.category}): {error.message} {error.hint}".strip()
-    if stages and stages[-1].status == "retrying" and error:
-        return f"{where} is being tried again ({error.category}): {error.message} {error.hint}".strip()
-    if status == "failed":
-        return events_message(events, "training.failed")
-    current = _current_stage(status, stages)
-    return f"Running: {STAGE_NAMES.get(current or '', 'waiting for its first stage')}."
+def shown(facts: Mapping[str, Any]) -> dict[str, Any]:
+    """The facts that fit on a line."""
+    return {
+        name: value
+        for name, value in facts.items()
+        if value is not None and (isinstance(value, int | float) or (isinstance(value, str) and _is_short(value)))
+    }
 
 
-def events_message(events: Sequence[StoredEvent], subject: str) -> str:
-    """The sentence of the newest event of that subject; empty when there is none."""
-    return next((event.message for event in reversed(events) if event.type == subject), "")
+def _is_short(text: str) -> bool:
+    return 0 < len(text) <= SHOWN_CHARS
 
 
-def _log_line(event: StoredEvent) -> LogLine:
-    return LogLine(
-        occurred_at=event.at, level=event.level, stage=event.stage, message=event.message, data=event.data or {}
-    )
+def _progress(events: Sequence[StoredEvent], standing: Standing) -> TrainingProgress | None:
+    for event in reversed(events):
+        if event.type == "training.progressed" and event.facts and event.id > standing.run_sequence:
+            return TrainingProgress(at=event.at, **{k: v for k, v in event.facts.items() if k in _PROGRESS})
+    return None
+
+
+_PROGRESS = frozenset(TrainingProgress.model_fields) - {"at"}
+
+
+def _cost(events: Sequence[StoredEvent]) -> Spent | None:
+    told = [event.facts for event in events if event.type == "training.succeeded" and event.facts.get("cost")]
+    costs = {facts["external_id"]: facts["cost"] for facts in told}  # a run may be told of again after a retry
+    if not costs:
+        return None
+    total = sum(cost["amount_usd"] for cost in costs.values())
+    return Spent(amount_usd=round(total, 6), basis=str(told[-1]["cost"]["basis"]))
+
+
+def _log(events: Sequence[StoredEvent], left_out: Mapping[int, int]) -> list[LogLine]:
+    return [
+        LogLine(
+            occurred_at=event.at,
+            level=event.level,
+            stage=event.stage,
+            message=event.message,
+            data=shown(event.data or {}),
+            folded=folded + left_out.get(event.id, 0),
+        )
+        for event, folded in fold_progress(events)[-LOG_LINES:]
+    ]

@@ -21,6 +21,7 @@ from fluxline_gateway.deps import Gateway
 from fluxline_gateway.etags import ETags
 from fluxline_gateway.identity.audit import AuditTrail
 from fluxline_gateway.live.stream_tickets import carries_ticket
+from fluxline_gateway.log_context import LogContext
 from fluxline_gateway.openapi import document as openapi
 
 MAX_BODY_BYTES = 1024 * 1024
@@ -81,7 +82,7 @@ class _Application(FastAPI):
     def build_middleware_stack(self) -> ASGIApp:
         """Wrap all that FastAPI makes."""
         settings = self.state.gateway.settings
-        stack = super().build_middleware_stack()
+        stack: ASGIApp = LogContext(super().build_middleware_stack())
         if settings.cors_origins:
             stack = CORSMiddleware(
                 stack,

@@ -13,6 +13,7 @@ from fluxline.storage import Storage, StorageSettings, make_storage
 from fluxline.storage.local import LocalStorage
 from fluxline_gateway import files, limits
 from fluxline_gateway.api import make_app
+from fluxline_gateway.debug import alert_routes, insight_routes, log_routes
 from fluxline_gateway.debug import routes as debug
 from fluxline_gateway.deps import Gateway
 from fluxline_gateway.housekeeping import Housekeeping
@@ -54,6 +55,7 @@ ROUTERS = (
     events.router,
     stream_access.router,
     debug.router,
+    log_routes.router,
     models.router,
     generations.router,
     replicate.router,
@@ -63,6 +65,9 @@ ROUTERS = (
     api_keys.router,
     audit_views.router,
     admin.router,
+    insight_routes.router,
+    alert_routes.router,
+    log_routes.admin_router,
 )
 
 STILL_NEEDED = """

@@ -3,6 +3,8 @@
 A model's examples stand in its `json_schema_extra`; a test makes things of these ids and sends every example.
 """
 
+import base64
+import json
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Final
@@ -26,12 +28,19 @@ CREATED_AT: Final = "2026-11-25T10:00:00Z"
 UPDATED_AT: Final = "2026-11-25T10:20:00Z"
 EXPIRES_AT: Final = "2026-11-26T10:00:00Z"
 SEQUENCE: Final = 1_795_600_800_000_000
+LOG_ID: Final = f"{SEQUENCE}.42.3"
 HUB: Final[JsonDict] = {
     "repo": "ada/flux-ada-7a1a1a60",
     "commit": "0123456789abcdef0123456789abcdef01234567",
     "url": "https://huggingface.co/ada/flux-ada-7a1a1a60",
     "private": True,
 }
+
+
+def _collected_after(*key: str | int) -> str:
+    """A cursor of the debug-collector's lists: when the first page was asked for, and the last row's place."""
+    return base64.urlsafe_b64encode(json.dumps([UPDATED_AT, *key]).encode()).decode().rstrip("=")
+
 
 _AUDIT_CURSOR: Final = encode_cursor((datetime.fromisoformat(UPDATED_AT), 1024))
 PARAMETERS: Final[Mapping[str, str | int | bool]] = {
@@ -48,6 +57,18 @@ PARAMETERS: Final[Mapping[str, str | int | bool]] = {
     "list_training_events.cursor": SEQUENCE - 1,
     "list_audit.cursor": _AUDIT_CURSOR,
     "list_audit_of_owners.cursor": _AUDIT_CURSOR,
+    "list_training_logs.cursor": LOG_ID,
+    "list_logs.cursor": LOG_ID,
+    "list_stage_durations.cursor": _collected_after(CREATED_AT, "zip_creation", "storage", "succeeded"),
+    "list_failure_rates.cursor": _collected_after(CREATED_AT, -6, "zip_creation", "storage", "1.4.0", "network"),
+    "list_jobs.cursor": _collected_after(CREATED_AT, TRAINING_ID),
+    "list_retries.cursor": _collected_after(-6, "zip_creation", "network", "automatic"),
+    "list_provider_latencies.cursor": _collected_after(CREATED_AT, "replicate", "replicate_training"),
+    "list_provider_costs.cursor": _collected_after(CREATED_AT, "fal"),
+    "list_alerts.cursor": 18,
+    "list_alerts.status": "open",
+    "list_training_logs.q": "503",
+    "list_logs.q": "503",
     "list_owners.cursor": encode_name("aaron"),
     "after": SEQUENCE - 1,
     "last_event_id": str(SEQUENCE - 1),

@@ -12,13 +12,6 @@ class ModelNotReady(FluxlineError):
     hint = "Wait until the model's training is completed, or choose another model."
 
 
-class ContentRefused(FluxlineError):
-    """The provider refused the prompt or its result by its content policy."""
-
-    category: ClassVar[ErrorCategory] = ErrorCategory.CONTENT_POLICY
-    hint = "Change the prompt. The same prompt with another seed may pass if it is harmless."
-
-
 class ImageUnusable(FluxlineError):
     """A generated file is not an image that can be delivered."""
 
@@ -90,6 +83,13 @@ class ProviderUnreachable(ProviderError):
 
     category: ClassVar[ErrorCategory] = ErrorCategory.NETWORK
     hint = "It is tried again by itself; check REPLICATE_BASE_URL and the network if it lasts."
+
+
+class ContentRefused(ProviderError):
+    """The provider refused the prompt or its result by its content policy."""
+
+    category: ClassVar[ErrorCategory] = ErrorCategory.CONTENT_POLICY
+    hint = "Change the prompt. The same prompt with another seed may pass if it is harmless."
 
 
 class RunLost(ProviderError):

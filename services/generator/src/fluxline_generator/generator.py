@@ -12,7 +12,6 @@ from time import monotonic
 from typing import Any, Final
 
 from fluxline.contracts.events import GenerationRequested
-from fluxline.image_formats import image_format
 from fluxline.storage import Storage
 from fluxline.storage.files import translated as disk_errors
 from fluxline_generator.errors import (
@@ -23,6 +22,7 @@ from fluxline_generator.errors import (
     RunLost,
     RunOverdue,
 )
+from fluxline_generator.image_files import extension_of
 from fluxline_generator.predictions import Prediction, image_urls
 from fluxline_generator.prices import Prices
 from fluxline_generator.prompts import order_of
@@ -35,8 +35,7 @@ MISSING_BEFORE_LOST: Final = 3
 CLOCK_SKEW_S: Final = 60.0
 LOOKS: Final = 4
 """Into how many waits the settle window is divided at most: each look takes an attempt of the retry budget."""
-_EXTENSIONS: Final = {"jpeg": "jpg", "png": "png", "webp": "webp"}
-_SNIFF_BYTES: Final = 64
+_DOWNLOADS: Final = 2
 
 
 @dataclass(frozen=True)
@@ -157,19 +156,18 @@ class Generator:
         with disk_errors(), TemporaryDirectory(prefix="generator-") as folder:
             for number, url in enumerate(urls):
                 file = Path(folder) / "image"
-                await self.provider.download(url, file)
-                extension = await asyncio.to_thread(_extension, file)
+                extension = await self._download(url, file)
                 key = f"{images_prefix(generation.generation_id)}{number}.{extension}"
                 content_type = f"image/{extension.replace('jpg', 'jpeg')}"
                 await self.storage.put(key, file, content_type=content_type)
                 keys.append(key)
         return keys
 
-
-def _extension(path: Path) -> str:
-    with path.open("rb") as file:
-        head = file.read(_SNIFF_BYTES)
-    extension = _EXTENSIONS.get(image_format(head) or "")
-    if extension is None:
-        raise ImageUnusable(f"The provider delivered {path.stat().st_size} bytes that are no JPEG, PNG or WebP")
-    return extension
+    async def _download(self, url: str, file: Path) -> str:
+        """Copy one image and tell its extension; what is no whole image gets a second download."""
+        for _ in range(_DOWNLOADS):
+            await self.provider.download(url, file)
+            extension = await asyncio.to_thread(extension_of, file)
+            if extension is not None:
+                return extension
+        raise ImageUnusable("The provider delivered something that is no whole JPEG, PNG or WebP image")

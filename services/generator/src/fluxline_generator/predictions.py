@@ -5,11 +5,12 @@ from typing import Any, Final
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from fluxline.runtime.redaction import redact_text
 from fluxline_generator.errors import ContentRefused, RunLost
 from fluxline_generator.prompts import Order
 
 _RUNNING: Final = frozenset({"starting", "processing"})
-_REFUSAL: Final = "NSFW content detected"  # the model's wording; Replicate has no code for it
+_REFUSAL: Final = "nsfw content"  # the models' wording; Replicate has no code for it
 _MAX_SAID_CHARS: Final = 300
 
 
@@ -28,11 +29,18 @@ class Prediction(BaseModel):
     error: Any = None
     metrics: dict[str, float] = Field(default={})
 
+    @field_validator("id")
+    @classmethod
+    def _is_no_credential(cls, value: str) -> str:
+        if not _is_plain(value):
+            raise ValueError("looks like a credential")
+        return value
+
     @field_validator("metrics", mode="before")
     @classmethod
     def _only_numbers(cls, value: Any) -> dict[str, float]:
         given = value if isinstance(value, dict) else {}
-        return {str(name): number for name, number in given.items() if isinstance(number, (int, float))}
+        return {name: number for name, number in given.items() if isinstance(number, (int, float)) and _is_plain(name)}
 
     @field_validator("input", mode="before")
     @classmethod
@@ -51,11 +59,21 @@ class Prediction(BaseModel):
         )
 
 
+def _is_plain(text: str) -> bool:
+    """Whether a name or an id may be kept: what looks like a credential may not."""
+    return redact_text(text) == text
+
+
+def tells_refused_content(said: str) -> bool:
+    """Whether the provider's explanation is that of its content policy."""
+    return _REFUSAL in said.lower()
+
+
 def image_urls(prediction: Prediction) -> list[str]:
     """Where the images of an ended run are; they live for an hour. Raises ContentRefused or RunLost."""
     if prediction.status != "succeeded":
-        said = str(prediction.error or "no reason given")[:_MAX_SAID_CHARS]
-        if said.startswith(_REFUSAL):
+        said = redact_text(str(prediction.error or "no reason given"))[:_MAX_SAID_CHARS]
+        if tells_refused_content(said):
             raise ContentRefused(f"The provider refused the content: {said}", prediction_id=prediction.id)
         raise RunLost(f"The provider's run ended as {prediction.status}: {said}", prediction_id=prediction.id)
     output = [prediction.output] if isinstance(prediction.output, str) else prediction.output

@@ -1,4 +1,4 @@
-"""Replicate's predictions through its official client (1.0.7), which sends a POST once and repeats only reads.
+"""Replicate's predictions through its official client (1.0.7); its repetitions of reads are turned off.
 
 The client's `_async_request` is used for its raw answers: its models lose fields and refuse the status `aborted`.
 """
@@ -30,11 +30,12 @@ class ReplicateApi:
     def __init__(self, token: str, base_url: str, *, timeout_s: float) -> None:
         timeout = httpx.Timeout(timeout_s, connect=CONNECT_TIMEOUT_S)
         self._transport = httpx.AsyncHTTPTransport()
+        # A mounted transport takes the place of the client's own, which repeats reads until our deadline hides why.
         self._client = Client(
             api_token=token,
             base_url=base_url,
             timeout=timeout,
-            transport=self._transport,
+            mounts={"all://": self._transport},
             event_hooks={"response": [raise_refusal]},
         )
         self._files = httpx.AsyncClient(timeout=timeout, follow_redirects=True)

@@ -9,7 +9,9 @@ from typing import Any, Final
 
 import httpx
 
+from fluxline.runtime.redaction import redact_text
 from fluxline_generator.errors import (
+    ContentRefused,
     ProviderBilling,
     ProviderDenied,
     ProviderError,
@@ -19,6 +21,7 @@ from fluxline_generator.errors import (
     ProviderUnreachable,
     RunLost,
 )
+from fluxline_generator.predictions import tells_refused_content
 
 _BY_STATUS: Final[dict[int, type[ProviderError]]] = {
     401: ProviderDenied,
@@ -28,6 +31,7 @@ _BY_STATUS: Final[dict[int, type[ProviderError]]] = {
     429: ProviderThrottled,
     504: ProviderTimeout,
 }
+_DOWNLOADS: Final[dict[int, type[ProviderError]]] = {**_BY_STATUS, 402: ProviderError, 404: RunLost, 410: RunLost}
 _NEVER_SENT: Final = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
 _MAX_SAID_CHARS: Final = 300
 
@@ -58,8 +62,10 @@ async def raise_refusal(response: httpx.Response) -> None:
     problem = _problem(response)
     fallback = ProviderError if status >= httpx.codes.INTERNAL_SERVER_ERROR else ProviderRefused
     said = problem.get("detail") or problem.get("title") or response.reason_phrase
+    if status == httpx.codes.UNPROCESSABLE_ENTITY and tells_refused_content(str(said)):
+        fallback = ContentRefused
     raise _BY_STATUS.get(status, fallback)(
-        f"Replicate answered {status}: {str(said).strip()[:_MAX_SAID_CHARS]}",
+        f"Replicate answered {status}: {redact_text(str(said)).strip()[:_MAX_SAID_CHARS]}",
         ambiguous=status >= httpx.codes.INTERNAL_SERVER_ERROR or status == httpx.codes.REQUEST_TIMEOUT,
         retry_after_s=_retry_after_s(response, problem),
         status=status,
@@ -68,9 +74,9 @@ async def raise_refusal(response: httpx.Response) -> None:
 
 def download_error(response: httpx.Response) -> ProviderError:
     """Why a result cannot be fetched; RunLost when it never will be."""
-    if response.status_code in (httpx.codes.FORBIDDEN, httpx.codes.NOT_FOUND, httpx.codes.GONE):
+    kind = _DOWNLOADS.get(response.status_code, ProviderError)
+    if kind is RunLost:
         return RunLost("The provider's image is gone: results live for an hour", status=response.status_code)
-    kind = ProviderThrottled if response.status_code == httpx.codes.TOO_MANY_REQUESTS else ProviderError
     return kind(
         f"The provider's image cannot be fetched: {response.status_code}",
         retry_after_s=_retry_after_s(response, {}),

@@ -5,6 +5,7 @@ to it are a few quick repetitions of idempotent upload calls after a broken conn
 """
 
 import asyncio
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +29,7 @@ R = TypeVar("R")
 _HUBS_OWN_FILES: Final = frozenset({".gitattributes"})
 _HUBS_OWN_COMMIT: Final = "initial commit"
 _READ_ONLY: Final = "read"
+_COMMIT_ID: Final = re.compile(r"[0-9a-f]{40}")
 
 
 @dataclass(frozen=True)
@@ -150,6 +152,8 @@ class HuggingFace:
                 commit_message=publication.title,
                 parent_commit=repo.info.sha,
             )
+            if not _COMMIT_ID.fullmatch(commit.oid):
+                raise HubFailed(f"Hugging Face names no commit after uploading to {repo_id}")
             return commit.oid
 
     def _holds(self, repo_id: str, commit: str, sha256: str) -> bool:

@@ -8,6 +8,7 @@ import httpx2
 from huggingface_hub.errors import HfHubHTTPError
 
 from fluxline.contracts.errors import FluxlineError
+from fluxline.runtime.redaction import redact_text
 from fluxline_publisher.errors import (
     HubBilling,
     HubFailed,
@@ -57,7 +58,7 @@ def from_status(response: httpx2.Response, doing: str) -> FluxlineError:
     error_class = _BY_STATUS.get(status, fallback)
     said = response.headers.get("X-Error-Message") or response.reason_phrase
     return error_class(
-        f"{doing}: Hugging Face answered {status} {said[:_MAX_SAID_CHARS]}".strip(),
+        f"{doing}: Hugging Face answered {status} {redact_text(said)[:_MAX_SAID_CHARS]}".strip(),
         retry_after_s=_retry_after_s(response),
         status=status,
     )

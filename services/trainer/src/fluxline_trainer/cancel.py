@@ -14,6 +14,7 @@ from uuid import UUID
 from fluxline.contracts.events import TrainingCancelRequested
 from fluxline.contracts.outcomes import CANCELED, PUBLISHED, is_publishing, is_undecided, outcome_key
 from fluxline.postgres.pool import database_error
+from fluxline.runtime.cancelation import raise_if_canceled
 from fluxline.runtime.errors import BrokerUnavailable
 from fluxline.runtime.logs import get_logger
 from fluxline.runtime.register import Condition
@@ -55,6 +56,7 @@ class Canceler:
     async def run(self) -> None:
         """For ever: decide what can be decided; outages are waited out."""
         while True:
+            raise_if_canceled()
             self._news.clear()
             try:
                 await self.decide_all()

@@ -99,6 +99,16 @@ class DownloadRefused(ProviderError):
     hint = "Look at the training on https://replicate.com/trainings: its files may have expired; then train again."
 
 
+class DownloadDenied(ProviderError):
+    """Replicate's file server refused the API token."""
+
+    category: ClassVar[ErrorCategory] = ErrorCategory.AUTHENTICATION
+    hint = (
+        "Set REPLICATE_API_TOKEN to a valid token of https://replicate.com/account/api-tokens, then retry: the weights "
+        "are fetched again, nothing is paid twice. If the token is good, their address may have expired: train again."
+    )
+
+
 class SubmissionUnclear(FluxlineError):
     """Replicate neither confirmed nor showed the training, several times over."""
 
@@ -125,6 +135,13 @@ class TrainingRefused(FluxlineError):
 
     category: ClassVar[ErrorCategory] = ErrorCategory.VALIDATION
     hint = "Remove or replace what the message names, then train again."
+
+
+class ContentRefused(FluxlineError):
+    """Replicate refused to train by its content policy."""
+
+    category: ClassVar[ErrorCategory] = ErrorCategory.CONTENT_POLICY
+    hint = "Remove the photos that the policy may mean (https://replicate.com/terms), then train again."
 
 
 class TrainingCrashed(FluxlineError):

@@ -16,6 +16,7 @@ import httpx
 from pydantic import ValidationError
 from replicate.client import Client
 
+from fluxline.runtime.redaction import redact_text
 from fluxline_trainer.errors import AlreadyExists, AnswerUnreadable, NotFound, ProviderTimeout, ProviderUnreachable
 from fluxline_trainer.provider import Order, ProviderRun
 from fluxline_trainer.replicate_download import download
@@ -159,17 +160,20 @@ def _object(content: bytes) -> dict[str, Any]:
 
 def _run(value: Any) -> ProviderRun:
     try:
-        return ProviderRun.model_validate(value)
+        run = ProviderRun.model_validate(value)
     except ValidationError as error:
         fields = sorted({str(item["loc"][0]) for item in error.errors(include_input=False) if item["loc"]})
         message = f"Replicate's training does not fit its API: {', '.join(fields)}"
         raise AnswerUnreadable(message, ambiguous=True) from error
+    if redact_text(run.id) != run.id:
+        raise AnswerUnreadable("Replicate's id of the training looks like a credential.", ambiguous=True)
+    return run
 
 
 def _text(value: Any, key: str) -> str:
     found = value.get(key) if isinstance(value, dict) else None
-    if not isinstance(found, str) or not found:
-        raise AnswerUnreadable(f"Replicate's answer has no {key}.")
+    if not isinstance(found, str) or not found or redact_text(found) != found:
+        raise AnswerUnreadable(f"Replicate's answer has no usable {key}.")
     return found
 
 

@@ -6,19 +6,20 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from fluxline_trainer.errors import DiskFailed, DownloadRefused, ProviderUnreachable
+from fluxline_trainer.errors import DiskFailed, DownloadDenied, DownloadRefused, ProviderUnreachable
 from fluxline_trainer.replicate_problems import problem_of
 
 OWN_DOMAINS: Final = ("replicate.com", "replicate.delivery")
 _CHUNK_BYTES = 1 << 20
-_GONE = (400, 401, 403, 404, 410)
+_DENIED = (401, 403)
+_GONE = (400, 404, 410)
 
 
 async def download(http: httpx.AsyncClient, url: str, target: Path, *, base_url: str, max_bytes: int) -> None:
     """Write what is at `url` to `target`, a new file; `http` holds the token.
 
     Raises DownloadRefused for an address that is not ours to fetch, a file that is gone or too large, or ends
-    early; ProviderError by status for the rest.
+    early; DownloadDenied when the token is refused; ProviderError by status for the rest.
     """
     own = _is_own(url, base_url)
     request = http.build_request("GET", url)
@@ -26,7 +27,7 @@ async def download(http: httpx.AsyncClient, url: str, target: Path, *, base_url:
         request.headers.pop("authorization", None)
     response = await http.send(request, stream=True, follow_redirects=True)  # httpx drops the token on another host
     try:
-        await _check(response, max_bytes)
+        await _check(response, max_bytes, own=own)
         await _write(response, target, max_bytes)
     finally:
         await response.aclose()
@@ -46,9 +47,12 @@ def _is_own(url: str, base_url: str) -> bool:
     return any(host == domain or host.endswith(f".{domain}") for domain in OWN_DOMAINS)
 
 
-async def _check(response: httpx.Response, max_bytes: int) -> None:
-    if response.status_code in _GONE:
-        raise DownloadRefused(f"The weights' address answered {response.status_code}", status=response.status_code)
+async def _check(response: httpx.Response, max_bytes: int, *, own: bool) -> None:
+    """Where no token was sent, a refusal means that the link has expired."""
+    status = response.status_code
+    if status in (*_GONE, *_DENIED):
+        refused = DownloadDenied if own and status in _DENIED else DownloadRefused
+        raise refused(f"The weights' address answered {status}", status=status)
     if not response.is_success:
         raise problem_of(response, b"")
     if int(response.headers.get("content-length") or 0) > max_bytes:

@@ -11,6 +11,7 @@ from uuid import UUID
 from pydantic import ValidationError
 
 from fluxline.contracts.job import Cost
+from fluxline.runtime.redaction import redact_text
 from fluxline.storage import Storage
 from fluxline.weights import WeightsLimits, open_weights
 from fluxline_trainer.errors import AnswerUnreadable
@@ -51,9 +52,9 @@ class Results:
 
 
 def metrics_of(run: ProviderRun) -> dict[str, float]:
-    """The run's figures, seconds; whatever is no plain number is left out."""
+    """The run's figures, seconds; whatever is no plain number is left out, and a name that looks like a credential."""
     given: dict[str, Any] = run.metrics or {}
-    return {name: float(value) for name, value in given.items() if _is_figure(value)}
+    return {name: float(value) for name, value in given.items() if _is_figure(value) and redact_text(name) == name}
 
 
 def cost_of(run: ProviderRun, usd_per_second: float) -> Cost | None:
@@ -71,9 +72,13 @@ def _is_figure(value: Any) -> bool:
 
 def _output(run: ProviderRun) -> RunOutput:
     try:
-        return RunOutput.model_validate(run.output)
+        output = RunOutput.model_validate(run.output)
     except ValidationError as error:
         raise AnswerUnreadable("Replicate says that the training succeeded, but names no weights.") from error
+    model = output.version.partition(":")[0]
+    if redact_text(model) != model:
+        raise AnswerUnreadable("Replicate's name of the trained model looks like a credential.")
+    return output
 
 
 def _sha256(path: Path) -> str:

@@ -1,12 +1,12 @@
 """What a run that ended without weights means for us.
 
 Replicate tells the reason of a failed training in one text only, so that here, and nowhere else, its known
-words decide: those by which the trainer refuses the images.
+words decide: those by which the trainer refuses the images, and those of the content policy.
 """
 
 from fluxline.contracts.errors import FluxlineError
 from fluxline.runtime.redaction import redact_text
-from fluxline_trainer.errors import TrainingCrashed, TrainingRefused, TrainingStopped
+from fluxline_trainer.errors import ContentRefused, TrainingCrashed, TrainingRefused, TrainingStopped
 from fluxline_trainer.provider import ProviderRun, RunStatus
 
 MAX_MESSAGE_CHARS = 500
@@ -17,6 +17,7 @@ REFUSALS = (
     "image file is truncated",
     "failed to download input_images",
 )
+POLICY = ("nsfw content", "content policy", "flagged as sensitive")
 
 
 def verdict_of(run: ProviderRun) -> FluxlineError:
@@ -28,4 +29,6 @@ def verdict_of(run: ProviderRun) -> FluxlineError:
     said = redact_text(str(run.error or "without a reason"))[:MAX_MESSAGE_CHARS]
     if any(words in said.lower() for words in REFUSALS):
         return TrainingRefused(f"Replicate could not train with these images: {said}", provider_id=run.id)
+    if any(words in said.lower() for words in POLICY):
+        return ContentRefused(f"Replicate refused the content: {said}", provider_id=run.id)
     return TrainingCrashed(f"The training failed at Replicate: {said}", provider_id=run.id)

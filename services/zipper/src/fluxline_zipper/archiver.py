@@ -21,6 +21,8 @@ from fluxline_zipper.archive import ArchiveFacts, PreparedPhoto, build, verify
 from fluxline_zipper.photo import prepare
 
 _DOWNLOADS: Final = 2
+_UNREADABLE: Final = frozenset({"missing", "hash_mismatch", "empty_file", "not_an_image", "truncated"})
+"""Verdicts on a stored file, not on the photo that somebody chose."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +55,12 @@ class TooFewPhotos(FluxlineError):
     category: ClassVar[ErrorCategory] = ErrorCategory.VALIDATION
 
 
+class PhotosUnreadable(TooFewPhotos):
+    """Too few of the photos are usable, because stored files are gone, changed or damaged."""
+
+    category: ClassVar[ErrorCategory] = ErrorCategory.FILE_ERROR
+
+
 class ArchiveChanged(FluxlineError):
     """The archive came back from storage with other bytes than were stored."""
 
@@ -81,7 +89,8 @@ class Archiver:
 
         `default_caption` stands in where an image has none; None leaves those without. The same photos of the same
         `run` give the same bytes and so the same key. None, and nothing of it stored, when it is not wanted any more.
-        Raises TooFewPhotos, ArchiveChanged, ArchiveInvalid, StorageError.
+        Raises TooFewPhotos (PhotosUnreadable where the stored files are to blame), ArchiveChanged, ArchiveInvalid,
+        StorageError.
         """
         with TemporaryDirectory(prefix="zipper-") as name:
             folder = Path(name)
@@ -193,7 +202,9 @@ def _require_enough(verdicts: Sequence[ImageVerdict]) -> None:
         return
     refused = [f"{Path(verdict.key).name}: {verdict.reason}" for verdict in verdicts if not verdict.accepted]
     replace = f" Replace these: {' | '.join(refused)}" if refused else ""
-    raise TooFewPhotos(
+    unreadable = sum(verdict.code in _UNREADABLE for verdict in verdicts)
+    kind = PhotosUnreadable if good + unreadable >= MIN_IMAGES else TooFewPhotos
+    raise kind(
         f"Only {good} of {len(verdicts)} photos are usable",
         hint=f"At least {MIN_IMAGES} usable photos are needed.{replace}",
         usable=good,

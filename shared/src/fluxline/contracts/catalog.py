@@ -74,7 +74,8 @@ ADVISORIES_STREAM: Final = Stream(
     max_age_s=7 * DAY_S,
     max_bytes=64 * 1024**2,
 )
-STREAMS: Final = (EVENTS_STREAM, DLQ_STREAM, TIMERS_STREAM, ADVISORIES_STREAM)
+LOGS_STREAM: Final = Stream("LOGS", ("logs.>",), max_age_s=2 * DAY_S, max_bytes=256 * 1024**2)
+STREAMS: Final = (EVENTS_STREAM, DLQ_STREAM, TIMERS_STREAM, ADVISORIES_STREAM, LOGS_STREAM)
 
 
 @dataclass(frozen=True)
@@ -122,6 +123,9 @@ GATEWAY_ADVISORIES: Final = Consumer(
     "gateway-advisories", ADVISORIES_STREAM.subjects, stream=ADVISORIES_STREAM, max_deliver=-1, batch=32
 )
 COLLECTOR: Final = Consumer("collector", EVENTS_STREAM.subjects, max_deliver=-1, max_ack_pending=20_000, batch=500)
+COLLECTOR_LOGS: Final = Consumer(
+    "collector-logs", LOGS_STREAM.subjects, stream=LOGS_STREAM, max_deliver=-1, max_ack_pending=200, batch=20
+)
 CONSUMERS: Final = (
     ZIPPER,
     ZIPPER_CLEANUP,
@@ -135,6 +139,7 @@ CONSUMERS: Final = (
     GATEWAY,
     GATEWAY_ADVISORIES,
     COLLECTOR,
+    COLLECTOR_LOGS,
 )
 OUTCOMES_BUCKET: Final = "outcomes"
 """The key-value bucket in which cancelation and publication compete; see `outcomes`."""

@@ -14,12 +14,13 @@ ModelName = Annotated[
         strip_whitespace=True, min_length=1, max_length=limits.MAX_NAME_CHARS, pattern=r"^[^\x00-\x1f\x7f]+$"
     ),
 ]
+# U+0085 and U+FEFF: whether \s has them differs between Rust's, Python's and JavaScript's expressions.
 TriggerWord = Annotated[
     str,
     StringConstraints(
         min_length=1,
         max_length=limits.MAX_TRIGGER_WORD_CHARS,
-        pattern=r"^[^\s\x00-\x1f](?:[^\x00-\x1f]*[^\s\x00-\x1f])?$",
+        pattern=r"^[^\s\x00-\x1f\x85\ufeff](?:[^\x00-\x1f]*[^\s\x00-\x1f\x85\ufeff])?$",
     ),
 ]
 Caption = Annotated[str, StringConstraints(strip_whitespace=True, max_length=limits.MAX_CAPTION_CHARS)]

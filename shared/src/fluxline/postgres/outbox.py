@@ -22,6 +22,7 @@ from fluxline.contracts.event import Event
 from fluxline.postgres.audit import WINDOW, Audit, EventLog
 from fluxline.postgres.pool import Connection, Database, database_error
 from fluxline.runtime.bus import Bus, MessageRefused
+from fluxline.runtime.cancelation import raise_if_canceled
 from fluxline.runtime.envelope import MSG_ID, body_of, current_trace, headers_of
 from fluxline.runtime.errors import BrokerUnavailable
 from fluxline.runtime.logs import get_logger
@@ -249,6 +250,7 @@ async def _settle(connection: Connection, rows: list[asyncpg.Record], results: l
 
 async def _quietly(work: Callable[[], Awaitable[bool]]) -> bool:
     """What `work` says; False, after a pause, while NATS or PostgreSQL is away."""
+    raise_if_canceled()
     try:
         return await work()
     except BrokerUnavailable as error:

@@ -9,20 +9,19 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
 import nats.errors
-import nats.js.errors
 from nats.aio.msg import Msg
-from nats.js import JetStreamContext
 
 from fluxline.contracts.catalog import Consumer
 from fluxline.contracts.errors import FluxlineError
 from fluxline.runtime.bus import Bus
+from fluxline.runtime.cancelation import raise_if_canceled
 from fluxline.runtime.envelope import Received, received_from
 from fluxline.runtime.logs import get_logger
+from fluxline.runtime.pulling import Puller
 
 BatchHandler = Callable[[list[Received]], Awaitable[None]]
 """Stores all of the batch or raises; called again with the same messages until it succeeds."""
 
-FETCH_TIMEOUT_S = 5.0
 RETRY_DELAY_S = 1.0
 
 log = get_logger(__name__)
@@ -30,28 +29,17 @@ log = get_logger(__name__)
 
 async def consume_batches(bus: Bus, consumer: Consumer, handle: BatchHandler) -> None:
     """Fetch, handle, acknowledge, until the bus stops. What `handle` raises on comes back after a second, complete."""
-    subscription = await bus.jetstream.pull_subscribe_bind(consumer.durable, stream=consumer.stream.name)
-    try:
-        await _consume(bus, consumer, handle, subscription)
-    finally:  # or draining the connection would wait 30 s for messages that fetch() took without telling the queue
-        with suppress(nats.errors.Error):
-            await subscription.unsubscribe()
-
-
-async def _consume(
-    bus: Bus, consumer: Consumer, handle: BatchHandler, subscription: JetStreamContext.PullSubscription
-) -> None:
-    while not bus.stopping:  # a cancelled fetch may look like a closed connection (nats-py)
-        try:
-            messages = await subscription.fetch(batch=consumer.batch, timeout=FETCH_TIMEOUT_S)
-        except TimeoutError:
-            continue
-        except (nats.errors.Error, nats.js.errors.Error) as error:
-            log.warning("fetch.failed", durable=consumer.durable, error=type(error).__name__)
-            await asyncio.sleep(RETRY_DELAY_S)
-            continue
-        if messages and not await _handle(consumer, handle, messages):
-            await asyncio.sleep(RETRY_DELAY_S)  # or what comes meanwhile would fail one by one
+    async with Puller(bus.jetstream._nc, consumer.stream.name, consumer.durable, consumer.batch) as puller:
+        while not bus.stopping:
+            raise_if_canceled()
+            try:
+                messages = await puller.next()
+            except nats.errors.Error as error:
+                log.warning("fetch.failed", durable=consumer.durable, error=str(error) or type(error).__name__)
+                await asyncio.sleep(RETRY_DELAY_S)
+                continue
+            if messages and not await _handle(consumer, handle, messages):
+                await asyncio.sleep(RETRY_DELAY_S)  # or what comes meanwhile would fail one by one
 
 
 async def _handle(consumer: Consumer, handle: BatchHandler, messages: list[Msg]) -> bool:

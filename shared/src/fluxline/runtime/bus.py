@@ -20,6 +20,7 @@ from fluxline.contracts.event import Event
 from fluxline.runtime.envelope import MSG_ID, Received, body_of, headers_of
 from fluxline.runtime.errors import BrokerUnavailable
 from fluxline.runtime.logs import get_logger
+from fluxline.runtime.redaction import redact_text
 
 PUBLISH_TIMEOUT_S = 5.0
 _BROKER_ERRORS = (nats.errors.Error, nats.js.errors.Error, ConnectionError, TimeoutError, OSError, IncorrectState)
@@ -163,8 +164,8 @@ def burial_headers(durable: str, message: Received, error: FluxlineError) -> dic
         "dlq-sequence": str(message.sequence),
         "dlq-attempts": str(message.attempt),
         "dlq-category": error.category.value,
-        "dlq-reason": _header_safe(error.message),
-        "dlq-hint": _header_safe(error.hint),
+        "dlq-reason": _header_safe(redact_text(error.message)),
+        "dlq-hint": _header_safe(redact_text(error.hint)),
         "dlq-buried-at": datetime.now(UTC).isoformat(),
     }
 

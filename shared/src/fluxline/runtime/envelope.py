@@ -2,7 +2,9 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
+from importlib.metadata import version
+from typing import Final
 
 from nats.aio.msg import Msg
 from opentelemetry import propagate
@@ -13,6 +15,11 @@ from fluxline.contracts.event import Event
 from fluxline.runtime.errors import Unreadable
 
 MSG_ID = "Nats-Msg-Id"
+SERVICE_VERSION: Final = "ce-serviceversion"
+"""A CloudEvents extension: the version of `fluxline` that the sender runs, which all services are released with."""
+VERSION: Final = version("fluxline")
+_TOKENS: Final = 9
+"""Of the short form of a delivery's reply subject."""
 REPLAY = "fluxline-replay"
 """On a replayed dead letter: its sequence in the DLQ."""
 
@@ -36,15 +43,20 @@ class Received:
 
 
 def received_from(message: Msg) -> Received:
-    """The delivery's facts out of nats-py's message."""
-    metadata = message.metadata
+    """The delivery's facts out of nats-py's message, whose own reading of the reply subject takes three times as long.
+
+    `$JS.ACK.<stream>.<consumer>.<delivered>.<sequence>.<…>.<nanoseconds>.<pending>`, with domain and account before
+    the stream in the longer form (NATS architecture record ADR-15).
+    """
+    tokens = message.reply.split(".")
+    first = 4 if len(tokens) == _TOKENS else 6
     return Received(
         subject=message.subject,
         body=message.data,
         headers=dict(message.headers or {}),
-        sequence=metadata.sequence.stream,
-        attempt=metadata.num_delivered,
-        stored_at=metadata.timestamp,
+        sequence=int(tokens[first + 1]),
+        attempt=int(tokens[first]),
+        stored_at=datetime.fromtimestamp(int(tokens[first + 3]) / 1e9, UTC),
     )
 
 
@@ -59,6 +71,7 @@ def headers_of(event: Event, source: str) -> dict[str, str]:
         "ce-source": f"/fluxline/{source}",
         "ce-time": event.occurred_at.isoformat(),
         "ce-subject": str(event.training_id or event.event_id),
+        SERVICE_VERSION: VERSION,
     }
 
 

@@ -15,6 +15,7 @@ from fluxline.contracts.events import GenerationFailed, GenerationRequested, Tra
 from fluxline.runtime.envelope import Received
 from fluxline.runtime.errors import Translator
 from fluxline.runtime.policy import RetryPolicy
+from fluxline.runtime.redaction import redact_text
 from fluxline.runtime.stages import StageAttempt
 
 E = TypeVar("E", bound=Event)
@@ -73,8 +74,8 @@ def training_failed(attempt: StageAttempt, error: FluxlineError) -> Event | None
         stage=stage,
         category=error.category,
         retryable=error.category.retryable,
-        message=error.message,
-        hint=error.hint,
+        message=redact_text(error.message),
+        hint=attempt.last_hint(error),
         attempts=attempt.attempt,
         run=getattr(cause, "run", 0),
         resume_from=error.resume_from,
@@ -92,8 +93,8 @@ def generation_failed(attempt: StageAttempt, error: FluxlineError) -> Event | No
         generation_id=cause.generation_id,
         category=error.category,
         retryable=error.category.retryable,
-        message=error.message,
-        hint=error.hint,
+        message=redact_text(error.message),
+        hint=attempt.last_hint(error),
         attempts=attempt.attempt,
     )
 

@@ -16,6 +16,7 @@ from nats.js.errors import NotFoundError
 from fluxline.contracts.catalog import EVENTS_STREAM, Consumer, Stream
 from fluxline.contracts.errors import ErrorCategory, FluxlineError
 from fluxline.runtime.bus import Bus
+from fluxline.runtime.cancelation import raise_if_canceled
 from fluxline.runtime.errors import BrokerUnavailable
 from fluxline.runtime.logs import get_logger
 from fluxline.runtime.provision import consumer_config, drift, provision, stream_config
@@ -57,6 +58,7 @@ class Provisioned:
         missing_since: float | None = None
         said = ""
         while True:
+            raise_if_canceled()
             try:
                 problem = await self._problem()
                 missing_since = None
@@ -83,6 +85,7 @@ class Provisioned:
         """For ever; raises `Gone` when a consumer is missing twice in a row."""
         misses = 0
         while True:
+            raise_if_canceled()
             await asyncio.sleep(WATCH_S)
             try:
                 await self.check()

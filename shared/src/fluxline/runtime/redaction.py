@@ -1,35 +1,85 @@
-"""The one place where secrets are taken out of text and of structured data, by key and by shape."""
+"""The one place where secrets are taken out of text, bytes and structured data.
 
-import re
-from collections.abc import Mapping
-from typing import Any, Final
+By name (`hf_token`), by shape (`secret_shapes`), and by value: what this process was configured with, in the encodings
+it may appear in (`known_secrets`). What is clean comes back as it was.
+"""
 
-REDACTED: Final = "[redacted]"
-_SECRET_KEYS = re.compile(r"token|secret|password|passwd|authorization|api[_-]?key|signature|credential|cookie", re.I)
-_SECRET_TEXT = re.compile(
-    r"""
-    \b(?:r8|hf|tgp|fl|whsec)_[A-Za-z0-9+/=_-]{8,}            # provider tokens, our keys, webhook secrets
-    | (?<=[?&])[^=&\s'"]*(?:signature|credential|security-token|token|ticket|expires)[^=&\s]*=[^&\s'"]+
-    | (?<=://)[^/\s:@]+:[^/\s@]+(?=@)                           # user:password in a URL
-    | \b(?:Bearer|Token|Key)\s+[A-Za-z0-9._~+/=-]{8,}
-    """,
-    re.I | re.X,
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from pydantic import BaseModel
+
+from fluxline.runtime.known_secrets import KnownSecrets, secrets_of, secrets_of_environment
+from fluxline.runtime.secret_shapes import (
+    COUNTED,
+    REDACTED,
+    SECRET_NAME,
+    may_match_bytes,
+    without_shapes,
 )
+
+__all__ = ["REDACTED", "know_secrets", "know_settings", "might_hold_secret", "redact", "redact_bytes", "redact_text"]
+
+_known = KnownSecrets()
+
+
+def know_settings(*settings: BaseModel) -> None:
+    """Take out the secrets of these settings, and of the providers' variables, from now on in this process."""
+    for item in settings:
+        _known.add(secrets_of(item))
+    _known.add(secrets_of_environment())
+
+
+def know_secrets(values: Iterable[str]) -> None:
+    """Take out these values from now on in this process; those under eight characters are left out."""
+    _known.add(values)
+
+
+def might_hold_secret(data: bytes) -> bool:
+    """A cheap test of a message's body: False is certain, True asks for `redact` or `redact_bytes`."""
+    return may_match_bytes(data) or _known.in_bytes(data)
 
 
 def redact_text(text: str) -> str:
-    """`text` without anything that looks like a credential."""
-    return _SECRET_TEXT.sub(REDACTED, text)
+    """`text` without anything that is or looks like a credential."""
+    text = _known.replaced(text, REDACTED)
+    return without_shapes(text)
+
+
+def redact_bytes(body: bytes) -> bytes:
+    """A body without credentials, JSON or not; the same bytes where there is none in it."""
+    if not might_hold_secret(body):
+        return body
+    try:
+        parsed = json.loads(body)
+        cleaned = redact(parsed)
+    except (ValueError, RecursionError):
+        return _redact_raw(body)
+    return json.dumps(cleaned).encode() if cleaned != parsed else _redact_raw(body)
 
 
 def redact(value: Any, *, key: str = "") -> Any:
-    """`value` (text, mapping, sequence or scalar) without secrets; the shape stays."""
-    if key and _SECRET_KEYS.search(key) and value is not None:
+    """`value` (text, bytes, mapping, sequence or scalar) without secrets; the shape stays."""
+    if key and value is not None and SECRET_NAME.search(key) and not _is_harmless(key, value):
         return REDACTED
     if isinstance(value, str):
         return redact_text(value)
+    if isinstance(value, bytes):
+        return redact_bytes(value)
     if isinstance(value, Mapping):
-        return {str(k): redact(v, key=str(k)) for k, v in value.items()}
+        return {redact_text(str(k)): redact(v, key=str(k)) for k, v in value.items()}
     if isinstance(value, (list, tuple)):
         return [redact(item) for item in value]
     return value
+
+
+def _is_harmless(key: str, value: Any) -> bool:
+    """A flag or a count is no secret, whatever it is of."""
+    return isinstance(value, bool) or (isinstance(value, int | float) and COUNTED.search(key) is not None)
+
+
+def _redact_raw(body: bytes) -> bytes:
+    """As text, whatever it is: bytes that are no UTF-8 stay as they are."""
+    text = body.decode(errors="surrogateescape")
+    return redact_text(text).encode(errors="surrogateescape")

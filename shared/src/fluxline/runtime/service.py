@@ -15,8 +15,11 @@ from fluxline.runtime.batches import BatchHandler, consume_batches
 from fluxline.runtime.bus import Bus
 from fluxline.runtime.handlers import Handlers
 from fluxline.runtime.health import AsgiApp, Check, Health, Receive, Scope, Send, respond
+from fluxline.runtime.log_records import LogQueue
+from fluxline.runtime.log_shipping import LogShipper
 from fluxline.runtime.logs import get_logger, setup_logs
 from fluxline.runtime.provisioned import Provisioned, Unsafe
+from fluxline.runtime.redaction import know_settings
 from fluxline.runtime.settings import EX_CONFIG, ServiceSettings
 from fluxline.runtime.subscription import Subscription
 from fluxline.runtime.telemetry import Metrics, make_tracer_provider
@@ -31,7 +34,9 @@ class Service:
     """Everything that is the same in every service. `lifespan` starts and stops it, `run` serves it."""
 
     def __init__(self, name: str, settings: ServiceSettings) -> None:
-        setup_logs(name, settings.log_level)
+        know_settings(settings)
+        logs = LogQueue() if settings.log_shipping else None
+        setup_logs(name, settings.log_level, logs)
         self.name = name
         self.settings = settings
         self.metrics = Metrics()
@@ -44,6 +49,7 @@ class Service:
             graceful_timeout_s=settings.graceful_timeout_s,
             on_lost=_start_anew,
         )
+        self._shipper = LogShipper(self.bus, logs, self.metrics.registry) if logs else None
         self._provisioned = Provisioned(self.bus, settings)
         self.health.checks["nats"] = self._check_nats
         self.started = asyncio.Event()
@@ -101,6 +107,8 @@ class Service:
                 await work()
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._join_nats())
+                if self._shipper:
+                    group.create_task(self._shipper.run())
                 for name, work in self._background.items():
                     group.create_task(self._endless(name, work))
         except* Unsafe as refusals:
@@ -140,6 +148,8 @@ class Service:
         self.bus.stopping = True
         work.cancel()
         await asyncio.gather(work, return_exceptions=True)
+        if self._shipper:
+            await self._shipper.flush()
         await self.bus.broker.stop()
         for close in reversed(self._closing):
             await close()

@@ -6,6 +6,8 @@ from typing import Annotated, Any, Literal, Self, TypeVar
 from pydantic import AfterValidator, Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from fluxline.runtime.redaction import know_settings
+
 S = TypeVar("S", bound=BaseSettings)
 EX_CONFIG = 78
 """The exit status of sysexits.h for a configuration error."""
@@ -42,6 +44,11 @@ class ServiceSettings(BaseSettings):
     )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
         "INFO", validation_alias="LOG_LEVEL", description="use DEBUG, INFO, WARNING or ERROR"
+    )
+    log_shipping: bool = Field(
+        True,
+        validation_alias="LOG_SHIPPING",
+        description="set it to false to keep the log on stderr and out of the debug-collector",
     )
     http_host: str = Field("127.0.0.1", description="the address to listen on, like 0.0.0.0 in a container")
     http_port: int = Field(8000, ge=0, le=65535, description="the port to listen on")
@@ -87,10 +94,12 @@ def postgres_url_field() -> Any:
 def load(settings_class: type[S]) -> S:
     """The settings from the environment; a wrong one ends the process, naming the variable and the remedy."""
     try:
-        return settings_class()
+        settings = settings_class()
     except ValidationError as error:
         print(explain(settings_class, error), file=sys.stderr)
         raise SystemExit(EX_CONFIG) from None
+    know_settings(settings)
+    return settings
 
 
 def explain(settings_class: type[BaseSettings], error: ValidationError) -> str:

@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 from time import monotonic
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from fluxline.contracts.errors import FluxlineError, Stage
 from fluxline.contracts.event import Event
@@ -11,6 +11,9 @@ from fluxline.runtime.errors import CutOff
 from fluxline.runtime.redaction import redact, redact_text
 
 S = TypeVar("S", bound=StageEvent)
+MENDED_ALONE: Final = "It is tried again by itself"
+"""How the hints of errors begin that retrying may mend."""
+_RETRY: Final = "retry the training, which goes on from here"
 
 
 class StageAttempt:
@@ -68,9 +71,17 @@ class StageAttempt:
             category=error.category,
             retryable=error.category.retryable,
             message=redact_text(error.message),
-            hint=error.hint,
+            hint=self.last_hint(error),
             context=_scalars(error.context),
         )
+
+    def last_hint(self, error: FluxlineError) -> str:
+        """The error's hint once no other attempt follows: nobody "tries again by itself" any more."""
+        if not error.hint.startswith(MENDED_ALONE):
+            return error.hint
+        tried = f"All {self.attempt} attempts failed" if self.attempt > 1 else "It is not tried again by itself"
+        again = "ask for the images again" if self.stage is Stage.IMAGE_GENERATION else _RETRY
+        return f"{tried}: once the cause is mended, {again}{error.hint.removeprefix(MENDED_ALONE)}"
 
     @property
     def duration_ms(self) -> int:

@@ -13,6 +13,7 @@ from structlog.contextvars import bound_contextvars
 from fluxline.contracts.errors import FluxlineError, Stage
 from fluxline.contracts.event import Event
 from fluxline.runtime.bus import Bus
+from fluxline.runtime.cancelation import raise_if_canceled
 from fluxline.runtime.envelope import Received, read_event, received_from
 from fluxline.runtime.errors import BrokerUnavailable, DeadlineExceeded, Unreadable, as_fluxline_error
 from fluxline.runtime.handlers import Delivery, Handlers, JobOver, Result, Route
@@ -77,7 +78,7 @@ class Subscription:
             await self.bus.bury(self.consumer.durable, received, as_fluxline_error(error))
             log.error("message.buried", durable=self.consumer.durable, subject=received.subject)
             return None
-        with bound_contextvars(training_id=str(event.training_id), subject=event.subject, attempt=received.attempt):
+        with bound_contextvars(**_log_context(event, route.stage, received)):
             if self.handlers.is_over and (over := await self.handlers.is_over(event)):
                 await self._drop(route.stage, event, received, over)
                 return None
@@ -98,6 +99,7 @@ class Subscription:
             return await self._after_failure(route, received, attempt, self._as_ours(error))
         if attempt:
             await self.bus.publish(attempt.succeeded())
+            log.info("attempt.succeeded", duration_ms=attempt.duration_ms)
             self._observe(attempt, "succeeded")
         return None
 
@@ -115,6 +117,7 @@ class Subscription:
             await self.bus.publish(StageAttempt(stage, self.bus.service, event, number - 1, replay=replay).cut_off())
         attempt = StageAttempt(stage, self.bus.service, event, number, replay=replay)
         await self.bus.publish(attempt.started())
+        log.info("attempt.started")
         return attempt
 
     async def _run_through_outages(self, route: Route, event: Event, received: Received) -> Result:
@@ -183,6 +186,13 @@ class Subscription:
         self.metrics.stage_seconds.labels(attempt.stage.value, outcome, category).observe(attempt.duration_ms / 1000)
 
 
+def _log_context(event: Event, stage: Stage | None, received: Received) -> dict[str, Any]:
+    """What every line that is logged on the way tells."""
+    ids = {"training_id": event.training_id, "generation_id": getattr(event, "generation_id", None)}
+    known = {name: str(value) for name, value in ids.items() if value is not None}
+    return known | {"subject": event.subject, "attempt": received.attempt} | ({"stage": stage.value} if stage else {})
+
+
 async def _whole_message(message: Any) -> Any:
     """Decoding is ours: a body that does not parse must not reach FastStream's own error path."""
     return message
@@ -194,6 +204,7 @@ async def _heartbeat(message: NatsMessage, every_s: float) -> AsyncIterator[None
 
     async def beat() -> None:
         while True:
+            raise_if_canceled()
             await asyncio.sleep(every_s)
             with suppress(*_LOST_ACK):
                 await message.in_progress()

@@ -10,6 +10,8 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from prometheus_client import CollectorRegistry, Histogram, PlatformCollector, ProcessCollector
 
+from fluxline.runtime.span_redaction import RedactingExporter
+
 STAGE_SECONDS = (0.1, 0.5, 1, 5, 15, 60, 300, 900, 1800, 3600)
 
 
@@ -18,7 +20,7 @@ def make_tracer_provider(service: str, otlp_endpoint: str | None) -> TracerProvi
     provider = TracerProvider(resource=Resource.create({"service.name": service, "service.namespace": "fluxline"}))
     if otlp_endpoint:
         exporter = OTLPSpanExporter(endpoint=f"{otlp_endpoint.rstrip('/')}/v1/traces", timeout=5)
-        provider.add_span_processor(BatchSpanProcessor(exporter))
+        provider.add_span_processor(BatchSpanProcessor(RedactingExporter(exporter)))
     return provider
 
 

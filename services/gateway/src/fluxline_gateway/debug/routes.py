@@ -1,77 +1,89 @@
-"""`/v1/trainings/{id}/debug`: the debug-collector's summary and export, for the training's owner."""
+"""`/v1/trainings/{id}/debug`: what the debug-collector tells of a training, passed on to its owner as it comes."""
 
 from collections.abc import AsyncIterator
-from typing import Any
+from typing import Annotated, Any, Final, Literal
 from uuid import UUID
 
 import httpx
-from fastapi import APIRouter
+from fastapi import APIRouter, Query
 from fastapi.responses import StreamingResponse
 from pydantic import TypeAdapter, ValidationError
 
-from fluxline.contracts.errors import ErrorCategory
-from fluxline_gateway.debug.views import LINE, DebugSummary
+from fluxline_gateway.debug.collector_client import open_answer, unavailable
+from fluxline_gateway.debug.views import LINE, DebugSummary, DebugTimeline
 from fluxline_gateway.deps import Deps, Gateway, Owner
-from fluxline_gateway.errors import ApiError, problems
+from fluxline_gateway.errors import problems
 from fluxline_gateway.trainings.routes import find_training
 
 router = APIRouter(prefix="/v1/trainings/{training_id}/debug", tags=["debug"])
-_SUMMARY: TypeAdapter[dict[str, Any]] = TypeAdapter(dict[str, Any])
+_OBJECT: TypeAdapter[dict[str, Any]] = TypeAdapter(dict[str, Any])
 _PROBLEMS = problems(
     _404="There is no such training, or nothing has been collected of it", _503="The debug-collector does not answer"
 )
+_MEDIA: Final = {"ndjson": "application/x-ndjson", "html": "text/html; charset=utf-8"}
+_NOTHING_RUNS: Final = "default-src 'none'; style-src 'unsafe-inline'; sandbox"
+_FILES: Final = {
+    "application/x-ndjson": {"schema": {"type": "string"}, "example": LINE},
+    "text/html": {"schema": {"type": "string"}, "example": "<!doctype html>"},
+}
 
 
 @router.get("", operation_id="get_training_debug", responses={200: {"model": DebugSummary}, **_PROBLEMS})
 async def get_debug(training_id: UUID, gateway: Deps, owner: Owner) -> dict[str, Any]:
-    """Where the training is and why: stages with timings, errors by category, the last error, the recent log."""
+    """Where the training is and why: stages with timings, errors by category, the last error, the recent log.
+
+    `diagnosis` says it in one line: the stage, what is wrong and what to do, or what the training waits for.
+    """
     await find_training(gateway, owner.owner, training_id)
-    answer = await _ask(gateway, training_id, "summary")
-    try:
-        return _SUMMARY.validate_json(await answer.aread())
-    except (httpx.HTTPError, ValidationError) as error:
-        raise _unavailable() from error
-    finally:
-        await answer.aclose()
+    return await _passed_on(gateway, training_id, "summary")
+
+
+@router.get("/timeline", operation_id="get_training_timeline", responses={200: {"model": DebugTimeline}, **_PROBLEMS})
+async def get_timeline(training_id: UUID, gateway: Deps, owner: Owner) -> dict[str, Any]:
+    """What happened, in the order of time, and how long each stage worked and waited: all that a waterfall needs.
+
+    The `spans` of a stage lie end to end and add up to the times of its summary. Progress is told once for many times.
+    """
+    await find_training(gateway, owner.owner, training_id)
+    return await _passed_on(gateway, training_id, "timeline")
 
 
 @router.get(
     "/export",
     operation_id="export_training_debug",
     response_class=StreamingResponse,
-    responses={
-        200: {"content": {"application/x-ndjson": {"schema": {"type": "string"}, "example": LINE}}},
-        **_PROBLEMS,
-    },
+    responses={200: {"content": _FILES}, **_PROBLEMS},
 )
-async def export_debug(training_id: UUID, gateway: Deps, owner: Owner) -> StreamingResponse:
-    """Every event of the training with its headers, as NDJSON."""
+async def export_debug(
+    training_id: UUID,
+    gateway: Deps,
+    owner: Owner,
+    format: Annotated[
+        Literal["ndjson", "html"], Query(description="ndjson for programs, html for a report with pictures")
+    ] = "ndjson",
+) -> StreamingResponse:
+    """Every event of the training with its headers, as NDJSON; or a report for people, as one HTML file."""
     await find_training(gateway, owner.owner, training_id)
-    answer = await _ask(gateway, training_id, "export")
-    headers = {"content-disposition": f'attachment; filename="fluxline-{training_id}.ndjson"'}
-    return StreamingResponse(_relay(answer), media_type="application/x-ndjson", headers=headers)
+    answer = await open_answer(gateway, _path(training_id, "export"), {"format": format})
+    headers = {"content-disposition": f'attachment; filename="fluxline-{training_id}.{format}"'}
+    if format == "html":
+        headers["content-security-policy"] = _NOTHING_RUNS
+    return StreamingResponse(_relay(answer), media_type=_MEDIA[format], headers=headers)
 
 
-async def _ask(gateway: Gateway, training_id: UUID, what: str) -> httpx.Response:
-    """The collector's answer, its body unread; raises `ApiError` 503 when it does not answer well."""
-    url = f"{str(gateway.settings.collector_url).rstrip('/')}/v1/trainings/{training_id}/{what}"
-    token = gateway.settings.collector_token.get_secret_value()
-    request = gateway.http.build_request("GET", url, headers={"Authorization": f"Bearer {token}"})
+async def _passed_on(gateway: Gateway, training_id: UUID, what: str) -> dict[str, Any]:
+    """The collector's answer, which may say more than this version knows."""
+    answer = await open_answer(gateway, _path(training_id, what))
     try:
-        answer = await gateway.http.send(request, stream=True)
-    except httpx.HTTPError as error:
-        raise _unavailable() from error
-    if answer.status_code == 200:
-        return answer
-    await answer.aclose()
-    if answer.status_code == 404:
-        raise ApiError(
-            404,
-            "Nothing collected yet",
-            category=ErrorCategory.VALIDATION,
-            hint="The debug-collector has not seen this training yet; ask again in a moment.",
-        )
-    raise _unavailable()
+        return _OBJECT.validate_json(await answer.aread())
+    except (httpx.HTTPError, ValidationError) as error:
+        raise unavailable() from error
+    finally:
+        await answer.aclose()
+
+
+def _path(training_id: UUID, what: str) -> str:
+    return f"/v1/trainings/{training_id}/{what}"
 
 
 async def _relay(answer: httpx.Response) -> AsyncIterator[bytes]:
@@ -80,13 +92,3 @@ async def _relay(answer: httpx.Response) -> AsyncIterator[bytes]:
             yield chunk
     finally:
         await answer.aclose()
-
-
-def _unavailable() -> ApiError:
-    return ApiError(
-        503,
-        "Debug data unavailable",
-        category=ErrorCategory.SERVICE_ERROR,
-        hint="The debug-collector does not answer; the training itself is not affected. Try again in a moment.",
-        headers={"Retry-After": "5"},
-    )

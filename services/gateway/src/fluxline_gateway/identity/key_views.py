@@ -1,17 +1,16 @@
 """API keys as they are asked for and shown."""
 
-import re
 from datetime import datetime
 from typing import Annotated, Any, Final
 from uuid import UUID
 
-from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from fluxline_gateway import examples
 from fluxline_gateway.identity.scopes import Scope
+from fluxline_gateway.moments import Moment
 
 MAX_NAME_CHARS: Final = 100
-_MOMENT = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
 _EXAMPLE: Final[dict[str, Any]] = {
     "id": examples.KEY_ID,
     "name": "laptop",
@@ -23,15 +22,6 @@ _EXAMPLE: Final[dict[str, Any]] = {
     "last_used_at": examples.UPDATED_AT,
     "revoked_at": None,
 }
-
-
-def _is_moment(value: object) -> object:
-    """A time as RFC 3339 has it; pydantic would take numbers and dates too, which the document forbids."""
-    if value is not None and not (isinstance(value, str) and _MOMENT.fullmatch(value)):
-        raise ValueError("must be a time with its offset, like 2099-01-01T00:00:00Z")
-    return value
-
-
 KeyName = Annotated[str, Field(min_length=1, max_length=MAX_NAME_CHARS, pattern=r"^[^\x00-\x1f\x7f]+$")]
 KeyScopes = Annotated[list[Scope], Field(min_length=1, max_length=3)]
 
@@ -52,7 +42,7 @@ class KeyIn(BaseModel):
 
     name: KeyName
     scopes: KeyScopes | None = None
-    expires_at: Annotated[AwareDatetime, BeforeValidator(_is_moment)] | None = None
+    expires_at: Moment | None = None
 
 
 class KeyOut(BaseModel):

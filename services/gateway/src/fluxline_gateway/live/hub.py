@@ -14,6 +14,7 @@ from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 
 from fluxline.contracts.catalog import EVENTS_STREAM
 from fluxline.runtime.bus import Bus
+from fluxline.runtime.cancelation import raise_if_canceled
 from fluxline.runtime.envelope import read_event
 from fluxline.runtime.errors import Unreadable
 from fluxline.runtime.logs import get_logger
@@ -156,9 +157,8 @@ class LiveHub:
                 del self._subscribers[training_id]
 
     def _is_stopping(self) -> bool:
-        """A cancelled request may look like one that timed out (nats-py), so the task is asked, too."""
-        task = asyncio.current_task()
-        return self.bus.stopping or (task is not None and task.cancelling() > 0)
+        raise_if_canceled()
+        return self.bus.stopping
 
     async def run(self) -> None:
         """Read until the bus stops; after an outage, go on where it ended."""

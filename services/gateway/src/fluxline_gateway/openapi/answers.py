@@ -47,6 +47,7 @@ def _errors_of(method: str, operation: Document) -> list[int]:
     names = {parameter["name"].lower() for parameter in operation.get("parameters", [])}
     has_body = "requestBody" in operation
     applies = {
+        400: has_body,
         401: _is_authenticated(operation),
         403: _is_authenticated(operation),
         404: "path" in places,

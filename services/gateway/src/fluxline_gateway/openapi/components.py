@@ -31,6 +31,7 @@ HEADERS: Final[Mapping[str, Document]] = {
 """Components; the example of each is what it looks like."""
 
 SHARED: Final[Mapping[int, tuple[str, str]]] = {
+    400: ("Malformed", "The body cannot be read"),
     401: ("Unauthorized", "No API key, or none that is valid"),
     403: ("Forbidden", "The key lacks a scope: `read` for GET, `write` for everything else, `admin` for /v1/admin"),
     404: ("NotFound", "There is no such thing, or it is somebody else's"),

@@ -44,5 +44,6 @@ TAGS: Final = {
     "account": "Who is asking: keys, limits, spending, the record of calls.",
     "limits": "What the API accepts.",
     "admin": "Every owner's keys and limits; needs the scope `admin`.",
+    "operations": "What goes on across all trainings; needs the scope `admin`.",
 }
 """Groups of calls in the order in which they are shown."""

@@ -13,9 +13,9 @@ _PROBLEMS: Final[Mapping[int, ApiError]] = {
     for error in (
         ApiError(
             400,
-            "Malformed upload",
+            "Bad Request",
             category=ErrorCategory.VALIDATION,
-            hint="Send multipart/form-data as RFC 7578 says; HTTP libraries do it for you.",
+            hint="Look at the request's syntax: see /docs for what this call takes.",
         ),
         ApiError(
             401,
@@ -82,42 +82,52 @@ _PROBLEMS: Final[Mapping[int, ApiError]] = {
     )
 }
 """What each status looks like, unless the call has a text of its own."""
-_CONFLICTS: Final[Mapping[str, ApiError]] = {
-    operation_id: ApiError(409, title, category=ErrorCategory.VALIDATION, hint=hint, detail=detail)
-    for operation_id, title, hint, detail in (
-        ("delete_image", "Image in use", "Wait until the training that uses it has ended, then delete it.", None),
+_OF_CALLS: Final[Mapping[tuple[str, int], ApiError]] = {
+    (operation_id, status): ApiError(status, title, category=ErrorCategory.VALIDATION, hint=hint, detail=detail)
+    for operation_id, status, title, hint, detail in (
+        (
+            "upload_images",
+            400,
+            "Malformed upload",
+            "Send multipart/form-data as RFC 7578 says; HTTP libraries do it for you.",
+            None,
+        ),
+        ("delete_image", 409, "Image in use", "Wait until the training that uses it has ended, then delete it.", None),
         (
             "cancel_training",
+            409,
             "Training not canceled",
             "It has stopped by itself: retry or delete it.",
             "The training is failed.",
         ),
         (
             "retry_training",
+            409,
             "Training not retried",
             "It has everything it was asked for; make a new training for another model.",
             "The training is completed.",
         ),
         (
             "complete_image_upload",
+            409,
             "Upload being completed",
             "Another request is completing this upload: send it again in a moment.",
             None,
         ),
     )
 }
-"""What is in the way, for calls whose conflict is not about an Idempotency-Key."""
+"""Of one call: what is in its way where that is not an Idempotency-Key in flight, and what its body has to be."""
 
 
 def problem_answer(status: int, description: str, path: str = "/v1/trainings", operation_id: str = "") -> Document:
     """A problem document as an answer, with an example for a request for `path`."""
-    error = _PROBLEMS.get(status) or ApiError(
-        status, description, category=ErrorCategory.VALIDATION, hint="See /docs for what this call takes."
+    error = (
+        _OF_CALLS.get((operation_id, status))
+        or _PROBLEMS.get(status)
+        or ApiError(status, description, category=ErrorCategory.VALIDATION, hint="See /docs for what this call takes.")
     )
     if status == 404 and "{" in path:
         error = NotFound(path.rpartition("{")[2].partition("}")[0].removesuffix("_id").capitalize())
-    if status == 409:
-        error = _CONFLICTS.get(operation_id, error)
     place = path
     for name, value in examples.PARAMETERS.items():
         place = place.replace(f"{{{name}}}", str(value))

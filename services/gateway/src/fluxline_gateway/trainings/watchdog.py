@@ -17,6 +17,7 @@ from fluxline.contracts.events import TrainingCancelRequested, TrainingFailed
 from fluxline.postgres.outbox import enqueue
 from fluxline.postgres.pool import Connection, Database, database_error
 from fluxline.runtime.bus import Bus
+from fluxline.runtime.cancelation import raise_if_canceled
 from fluxline.runtime.logs import get_logger
 from fluxline_gateway.trainings.diagnosis import Finding, explain, is_at_work
 from fluxline_gateway.trainings.reemission import reemit, trace_of
@@ -98,6 +99,7 @@ class Watchdog:
     async def run(self) -> None:
         """Look for ever; outages are waited out."""
         while True:
+            raise_if_canceled()
             try:
                 await self.look()
             except Exception as error:

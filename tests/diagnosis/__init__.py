@@ -1,0 +1,1 @@
+"""What the debug-collector says of jobs whose faults are known, on the real stack."""
