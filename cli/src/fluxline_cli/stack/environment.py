@@ -26,6 +26,7 @@ _NOT_INHERITED = VARIABLES | {
     "STORAGE_DIR",
     "STORAGE_SECRET",
     "COLLECTOR_TOKEN",
+    "COLLECTOR_ALERT_URLS",
 }
 
 
@@ -76,6 +77,8 @@ class Environments:
             env |= self._provider(provider)
         if name in ("gateway", "collector"):
             env["COLLECTOR_TOKEN"] = self.credentials.collector_token
+        if name == "collector" and (channels := self.inherited.get("COLLECTOR_ALERT_URLS")):
+            env["COLLECTOR_ALERT_URLS"] = channels
         if name == "gateway":
             env["GATEWAY_COLLECTOR_URL"] = self.ports.url("collector")
         return env
