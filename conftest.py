@@ -19,7 +19,7 @@ from servers import (
     seaweedfs_server,
 )
 
-settings.register_profile("same", derandomize=True)
+settings.register_profile("same", derandomize=True, deadline=None)
 settings.register_profile("search", max_examples=5000, deadline=None)
 settings.load_profile("same")  # a change passes or fails by itself; `make test-fuzz` is who looks for new examples
 

@@ -31,7 +31,8 @@ def fluxline(monkeypatch: pytest.MonkeyPatch, command: str, **answers: Any) -> R
 
     client = Client("http://gateway", "fl_key", transport=httpx.MockTransport(answer))
     monkeypatch.setattr(calls, "connect", lambda: client)
-    return CliRunner().invoke(app, ["alerts", *command.split()], env={"COLUMNS": "200"})
+    monkeypatch.setattr(calls.console, "width", 200)
+    return CliRunner().invoke(app, ["alerts", *command.split()])
 
 
 def test_incidents_are_listed_on_lines_that_move_no_cursor(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -49,13 +49,13 @@ def debug(
 
 
 async def _debug(training_id: str, *, follow: bool, as_json: bool, report: Path | None) -> None:
-    console.quiet = as_json
     async with connect() as client:
-        if follow:
+        if follow and not as_json:
             await _follow(client, training_id)
         if report:
             await client.download(f"/v1/trainings/{training_id}/debug/export?format=html", report)
-            console.print(f"saved {report}", highlight=False, markup=False, soft_wrap=True)
+            if not as_json:
+                console.print(f"saved {report}", highlight=False, markup=False, soft_wrap=True)
         if as_json or not report:
             _tell(await client.debug(training_id), as_json=as_json, with_log=not follow)
 

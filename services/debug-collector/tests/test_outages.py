@@ -98,7 +98,7 @@ async def test_killed_in_the_middle_of_a_batch_it_loses_and_repeats_nothing(
         async with database.transaction() as holder:
             await holder.execute("LOCK TABLE jobs IN EXCLUSIVE MODE")
             await publish_history(jetstream, 300, seed=round_number)
-            await poll_until(lambda: _waits_for_lock(database))
+            await poll_until(lambda: _waits_for_lock(database), timeout_s=60)
             await asyncio.to_thread(collector.kill)
             if round_number == 0:
                 await database.pool.execute(_END_WAITING)

@@ -79,7 +79,13 @@ class Call:
         else:
             kinds = [kind for answer in self.successes.values() for kind in answer.get("content", {})] or ["*/*"]
             for kind in kinds:
-                yield Sent(kind, query, headers, accepts=kind)
+                yield Sent(kind, query | self._asking_for(kind), headers, accepts=kind)
+
+    def _asking_for(self, kind: str) -> dict[str, str]:
+        """The `format` that leads to an answer of that content type, where the call has one."""
+        formats = [item["schema"]["enum"] for item in self.operation.get("parameters", []) if item["name"] == "format"]
+        fitting = [name for names in formats for name in names if kind.endswith(name)]
+        return {"format": fitting[0]} if fitting else {}
 
     async def send(self, client: httpx.AsyncClient, sent: Sent, **changes: Any) -> httpx.Response:
         """The answer to one of its requests; `changes` go to httpx."""
