@@ -2,11 +2,12 @@
 
 import base64
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Annotated, Any, Generic, TypeVar
 from uuid import UUID
 
+import asyncpg
 from fastapi import Query, Request, Response
 from pydantic import BaseModel, TypeAdapter
 
@@ -14,6 +15,7 @@ from fluxline.contracts.ids import OwnerName
 from fluxline_gateway.errors import FieldError, InvalidFields
 
 T = TypeVar("T")
+F = TypeVar("F")
 _OWNER: TypeAdapter[str] = TypeAdapter(OwnerName)
 Position = tuple[datetime, UUID]
 """Where a page ends: `created_at` (aware) and `id` of its last item."""
@@ -92,3 +94,22 @@ def link_next(request: Request, response: Response, cursor: str | None) -> None:
     if cursor:
         url = request.url.include_query_params(cursor=cursor)
         response.headers["Link"] = f'<{url.path}?{url.query}>; rel="next"'
+
+
+def page_of(
+    request: Request,
+    response: Response,
+    found: Sequence[F],
+    limit: int,
+    show: Callable[[F], T],
+    position: Callable[[F], Position | NumberedPosition],
+) -> Page[T]:
+    """The first `limit` of what was found; one more than that was asked for, to know whether there is another page."""
+    more = encode_cursor(position(found[limit - 1])) if len(found) > limit else None
+    link_next(request, response, more)
+    return Page(items=[show(item) for item in found[:limit]], next_cursor=more)
+
+
+def row_position(row: asyncpg.Record) -> Position:
+    """Where a page ends with a row that has `created_at` and `id`."""
+    return row["created_at"], row["id"]

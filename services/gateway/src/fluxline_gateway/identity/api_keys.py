@@ -11,7 +11,7 @@ from fluxline_gateway.identity import keys
 from fluxline_gateway.identity.key_views import KeyIn, KeyOut, NewKeyOut
 from fluxline_gateway.identity.keys import KeyRecord
 from fluxline_gateway.identity.new_keys import make_key
-from fluxline_gateway.pages import DEFAULT_LIMIT, Cursor, Limit, Page, decode_cursor, encode_cursor, link_next
+from fluxline_gateway.pages import DEFAULT_LIMIT, Cursor, Limit, Page, decode_cursor, page_of
 
 router = APIRouter(prefix="/v1/keys", tags=["account"])
 OF_MAKING = problems(
@@ -61,10 +61,9 @@ async def keys_page(
 ) -> Page[KeyOut]:
     """A page of an owner's keys."""
     found = await keys.page(gateway.database.pool, owner, decode_cursor(cursor), limit + 1)
-    items = found[:limit]
-    more = encode_cursor((items[-1].created_at, items[-1].id)) if len(found) > limit else None
-    link_next(request, response, more)
-    return Page(items=[KeyOut.model_validate(record) for record in items], next_cursor=more)
+    return page_of(
+        request, response, found, limit, KeyOut.model_validate, lambda record: (record.created_at, record.id)
+    )
 
 
 async def revoke(gateway: Gateway, record: KeyRecord) -> None:

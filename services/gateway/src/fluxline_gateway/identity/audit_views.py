@@ -3,13 +3,12 @@
 from datetime import datetime
 from uuid import UUID
 
-import asyncpg
 from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, ConfigDict
 
 from fluxline_gateway import examples
 from fluxline_gateway.deps import Deps, Gateway, Owner
-from fluxline_gateway.pages import DEFAULT_LIMIT, Cursor, Limit, Page, decode_numbered, encode_cursor, link_next
+from fluxline_gateway.pages import DEFAULT_LIMIT, Cursor, Limit, Page, decode_numbered, page_of
 
 router = APIRouter(prefix="/v1/audit", tags=["account"])
 
@@ -76,7 +75,4 @@ async def audit_page(
     """A page of an owner's calls, or of everybody's."""
     at, after = decode_numbered(cursor) or (None, None)
     rows = await gateway.database.pool.fetch(_OF_OWNER if owner else _OF_ALL, owner, at, after, limit + 1)
-    last: asyncpg.Record | None = rows[limit - 1] if len(rows) > limit else None
-    more = encode_cursor((last["at"], last["id"])) if last else None
-    link_next(request, response, more)
-    return Page(items=[AuditEntry(**row) for row in rows[:limit]], next_cursor=more)
+    return page_of(request, response, rows, limit, lambda row: AuditEntry(**row), lambda row: (row["at"], row["id"]))

@@ -17,7 +17,7 @@ from fluxline_gateway.errors import ApiError, NotFound, problems
 from fluxline_gateway.examples import CREATED_AT, IMAGE_IDS, SHA256
 from fluxline_gateway.images.near_duplicates import NEAR_DUPLICATE, warning
 from fluxline_gateway.images.store import MEDIA_TYPES, Image, ImageInUse, ImageStore
-from fluxline_gateway.pages import DEFAULT_LIMIT, Cursor, Limit, Page, decode_cursor, encode_cursor, link_next
+from fluxline_gateway.pages import DEFAULT_LIMIT, Cursor, Limit, Page, decode_cursor, page_of
 from fluxline_gateway.streaming import stored_file
 
 router = APIRouter(prefix="/v1/images", tags=["images"])
@@ -95,10 +95,9 @@ async def list_images(
 ) -> Page[ImageView]:
     """The images, newest first."""
     found = await store.page(owner.owner, decode_cursor(cursor), limit + 1)
-    items = found[:limit]
-    more = encode_cursor((items[-1].created_at, items[-1].id)) if len(found) > limit else None
-    link_next(request, response, more)
-    return Page(items=[ImageView.model_validate(image) for image in items], next_cursor=more)
+    return page_of(
+        request, response, found, limit, ImageView.model_validate, lambda image: (image.created_at, image.id)
+    )
 
 
 async def owned_image(image_id: UUID, store: Store, owner: Owner) -> Image:

@@ -15,7 +15,7 @@ from fluxline_gateway.errors import NotFound, problems
 from fluxline_gateway.idempotency import Created, IdempotencyKey, create_once
 from fluxline_gateway.models.generation_views import GenerationIn, GenerationOut, GenerationStatus, generation_out
 from fluxline_gateway.models.routes import find_model
-from fluxline_gateway.pages import DEFAULT_LIMIT, Cursor, Limit, Page, decode_cursor, encode_cursor, link_next
+from fluxline_gateway.pages import DEFAULT_LIMIT, Cursor, Limit, Page, decode_cursor, page_of, row_position
 from fluxline_gateway.trainings.spending import Reservation, reserve
 
 router = APIRouter(tags=["generations"])
@@ -82,13 +82,7 @@ async def list_generations(
     """The generations, newest first."""
     created_at, after = decode_cursor(cursor) or (None, None)
     rows = await gateway.database.pool.fetch(_PAGE, owner.owner, created_at, after, model_id, status, limit + 1)
-    last = rows[limit - 1] if len(rows) > limit else None
-    page = Page[GenerationOut](
-        items=[generation_out(gateway.storage, row) for row in rows[:limit]],
-        next_cursor=encode_cursor((last["created_at"], last["id"])) if last else None,
-    )
-    link_next(request, response, page.next_cursor)
-    return page
+    return page_of(request, response, rows, limit, partial(generation_out, gateway.storage), row_position)
 
 
 @router.get(

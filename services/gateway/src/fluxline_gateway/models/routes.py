@@ -13,7 +13,7 @@ from fluxline.contracts.job import HubPublication
 from fluxline_gateway import examples
 from fluxline_gateway.deps import Deps, Gateway, Owner
 from fluxline_gateway.errors import NotFound, problems
-from fluxline_gateway.pages import DEFAULT_LIMIT, Cursor, Limit, Page, decode_cursor, encode_cursor, link_next
+from fluxline_gateway.pages import DEFAULT_LIMIT, Cursor, Limit, Page, decode_cursor, page_of, row_position
 
 router = APIRouter(prefix="/v1/models", tags=["models"])
 
@@ -75,10 +75,7 @@ async def list_models(
     """The models, newest first."""
     created_at, after = decode_cursor(cursor) or (None, None)
     rows = await gateway.database.pool.fetch(_PAGE, owner.owner, created_at, after, limit + 1)
-    last = rows[limit - 1] if len(rows) > limit else None
-    next_cursor = encode_cursor((last["created_at"], last["id"])) if last else None
-    link_next(request, response, next_cursor)
-    return Page[ModelOut](items=[_model_out(row) for row in rows[:limit]], next_cursor=next_cursor)
+    return page_of(request, response, rows, limit, _model_out, row_position)
 
 
 @router.get("/{model_id}", operation_id="get_model", responses=problems(_404="There is no such model"))

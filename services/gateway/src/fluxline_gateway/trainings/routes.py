@@ -16,7 +16,7 @@ from fluxline.runtime.telemetry import current_trace_id
 from fluxline_gateway.deps import Deps, Gateway, Owner
 from fluxline_gateway.errors import NotFound, problems
 from fluxline_gateway.idempotency import Created, IdempotencyKey, create_once
-from fluxline_gateway.pages import DEFAULT_LIMIT, Cursor, Limit, Page, decode_cursor, encode_cursor, link_next
+from fluxline_gateway.pages import DEFAULT_LIMIT, Cursor, Limit, Page, decode_cursor, page_of, row_position
 from fluxline_gateway.trainings.chosen_images import image_refs
 from fluxline_gateway.trainings.estimates import estimate
 from fluxline_gateway.trainings.requests import TrainingIn
@@ -83,13 +83,7 @@ async def list_trainings(
     """The trainings, newest first."""
     created_at, after = decode_cursor(cursor) or (None, None)
     rows = await gateway.database.pool.fetch(_PAGE, owner.owner, created_at, after, status, q or None, limit + 1)
-    last = rows[limit - 1] if len(rows) > limit else None
-    page = Page[TrainingOut](
-        items=[training_out(row) for row in rows[:limit]],
-        next_cursor=encode_cursor((last["created_at"], last["id"])) if last else None,
-    )
-    link_next(request, response, page.next_cursor)
-    return page
+    return page_of(request, response, rows, limit, training_out, row_position)
 
 
 @router.get("/{training_id:uuid}", operation_id="get_training")

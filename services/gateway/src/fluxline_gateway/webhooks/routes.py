@@ -15,7 +15,7 @@ from fluxline_gateway.errors import NotFound, problems
 from fluxline_gateway.idempotency import Created, IdempotencyKey, create_once
 from fluxline_gateway.identity import scopes
 from fluxline_gateway.openapi.components import NOT_STORED
-from fluxline_gateway.pages import DEFAULT_LIMIT, Cursor, Limit, Page, decode_cursor, encode_cursor, link_next
+from fluxline_gateway.pages import DEFAULT_LIMIT, Cursor, Limit, Page, decode_cursor, page_of, row_position
 from fluxline_gateway.webhooks import endpoint_secrets
 from fluxline_gateway.webhooks.bodies import TestWebhook
 from fluxline_gateway.webhooks.deliveries import VISIBLE, add
@@ -90,13 +90,7 @@ async def list_webhook_deliveries(
     created_at, after = decode_cursor(cursor) or (None, None)
     arguments = (owner.owner, created_at, after, training_id, status, limit + 1)
     rows = await gateway.database.pool.fetch(_PAGE, *arguments)
-    last = rows[limit - 1] if len(rows) > limit else None
-    page = Page[DeliveryOut](
-        items=[_delivery_out(row) for row in rows[:limit]],
-        next_cursor=encode_cursor((last["created_at"], last["id"])) if last else None,
-    )
-    link_next(request, response, page.next_cursor)
-    return page
+    return page_of(request, response, rows, limit, _delivery_out, row_position)
 
 
 @router.get(
