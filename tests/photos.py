@@ -86,7 +86,15 @@ def display_p3_profile() -> bytes:
 
 def rotated_for(image: Image.Image, orientation: int) -> Image.Image:
     """The sensor's view of an upright picture, so that the EXIF orientation turns it upright again."""
-    turns = {3: Image.Transpose.ROTATE_180, 6: Image.Transpose.ROTATE_90, 8: Image.Transpose.ROTATE_270}
+    turns = {
+        2: Image.Transpose.FLIP_LEFT_RIGHT,
+        3: Image.Transpose.ROTATE_180,
+        4: Image.Transpose.FLIP_TOP_BOTTOM,
+        5: Image.Transpose.TRANSPOSE,
+        6: Image.Transpose.ROTATE_90,
+        7: Image.Transpose.TRANSVERSE,
+        8: Image.Transpose.ROTATE_270,
+    }
     return image.transpose(turns[orientation])
 
 

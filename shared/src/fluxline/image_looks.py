@@ -54,11 +54,15 @@ class Looks:
     codes: tuple[str, ...]
 
 
+def upright(picture: Image.Image, orientation: int) -> Image.Image:
+    """The picture turned as its EXIF orientation (1 to 8) says."""
+    turn = _TURNS.get(orientation)
+    return picture if turn is None else picture.transpose(turn)
+
+
 def looks_of(image: Image.Image, orientation: int) -> Looks:
     """How a decoded picture looks, once turned as its EXIF orientation says (1 to 8). Memory: 2 MB."""
-    copy = _grey_copy(image)
-    if turn := _TURNS.get(orientation):
-        copy = copy.transpose(turn)
+    copy = upright(_grey_copy(image), orientation)
     sharpness = _sharpness(copy)
     return Looks(sharpness, perceptual_hash(copy), _codes(copy, sharpness))
 

@@ -10,6 +10,7 @@ from typing import Final
 
 from PIL import Image, ImageFile
 
+from fluxline.image_looks import upright
 from fluxline.images import decode, open_image, orientation, read
 from fluxline_zipper.colour import eight_bit, srgb
 from fluxline_zipper.resizing import Box, resized
@@ -17,16 +18,6 @@ from fluxline_zipper.resizing import Box, resized
 MIN_LEFT_FOR_LANCZOS: Final = 1.9  # the decoder's halving is a box filter: below this ratio it would cost sharpness
 JPEG_QUALITY: Final = 95
 JPEG_SUBSAMPLING: Final = "4:2:0"
-
-_TURNS: Final = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
 
 
 def prepare(path: Path, *, longest_side: int, quality: int = JPEG_QUALITY) -> bytes:
@@ -38,10 +29,10 @@ def prepare(path: Path, *, longest_side: int, quality: int = JPEG_QUALITY) -> by
     with open_image(read(path)) as image:
         full_size, box = _halve_while_decoding(image, longest_side)
         decode(image)
-        turn = _TURNS.get(orientation(image))
+        turn = orientation(image)
         picture = _fitted(eight_bit(image), full_size or image.size, box, longest_side)
         picture = srgb(picture, image.info.get("icc_profile"))
-    return _jpeg(picture if turn is None else picture.transpose(turn), quality)
+    return _jpeg(upright(picture, turn), quality)
 
 
 def _halve_while_decoding(image: ImageFile.ImageFile, longest_side: int) -> tuple[tuple[int, int] | None, Box | None]:
