@@ -38,6 +38,8 @@ from fluxline_collector.settings import CollectorSettings
 from fluxline_collector.store import EventStore
 from fluxline_collector.teller import Teller
 
+Work = Callable[[], Awaitable[object]]
+
 
 def build(settings: CollectorSettings) -> tuple[Service, FastAPI]:
     """The service and its HTTP application."""
@@ -49,8 +51,7 @@ def build(settings: CollectorSettings) -> tuple[Service, FastAPI]:
     store = _store_events(service, database, settings)
     logs = LogStore(database, LogMetrics(service.metrics.registry))
     service.consume_batches(COLLECTOR_LOGS, logs.store)
-    retain = LogRetention(database, timedelta(days=settings.keep_log_days)).sweep
-    service.background("log-retention", partial(periodically, "log-retention", retain, EVERY_S, RETRY_S))
+    _sweep(service, "log-retention", LogRetention(database, timedelta(days=settings.keep_log_days)).sweep)
     app = FastAPI(title="fluxline debug-collector", version="1", lifespan=service.lifespan)
     teller = Teller(History(database), str(settings.jaeger_url) if settings.jaeger_url else None)
     app.include_router(router(store, teller, settings.token))
@@ -68,11 +69,10 @@ def _store_events(service: Service, database: Database, settings: CollectorSetti
     store = EventStore(database, CollectorMetrics(service.metrics.registry))
     service.consume_batches(COLLECTOR, store.store)
     keep, keep_jobs = timedelta(days=settings.keep_days), timedelta(days=settings.keep_jobs_days)
-    sweep = Housekeeping(database, keep, keep_jobs).sweep
-    service.background("housekeeping", partial(periodically, "housekeeping", sweep, EVERY_S, RETRY_S))
+    _sweep(service, "housekeeping", Housekeeping(database, keep, keep_jobs).sweep)
     lag = Lag(service.bus, database, LagMetrics(service.metrics.registry))
-    for name, work, every_s in (("lag", lag.observe, LOOK_S), ("loss", lag.count_lost, COUNT_S)):
-        service.background(name, partial(_once_started, service, partial(periodically, name, work, every_s, LOOK_S)))
+    _repeat(service, "lag", lag.observe, LOOK_S, LOOK_S)
+    _repeat(service, "loss", lag.count_lost, COUNT_S, LOOK_S)
     return store
 
 
@@ -87,17 +87,25 @@ def _alert(service: Service, database: Database, settings: CollectorSettings) ->
         settings.alert_every_s,
     )
     evaluate = Evaluator(database, StreamSight(service.bus), policy, metrics).work
-    every_s, sweep = settings.alert_every_s, AlertRetention(database).sweep
-    work = partial(periodically, "alerts", evaluate, every_s, every_s)
-    service.background("alerts", partial(_once_started, service, work))
+    _repeat(service, "alerts", evaluate, settings.alert_every_s, settings.alert_every_s)
     service.background("alert-notices", Outbox(database, policy.channels, metrics).run)
-    service.background("alert-retention", partial(periodically, "alert-retention", sweep, EVERY_S, RETRY_S))
+    _sweep(service, "alert-retention", AlertRetention(database).sweep)
     return policy
 
 
-async def _once_started(service: Service, work: Callable[[], Awaitable[None]]) -> None:
-    await service.started.wait()
-    await work()
+def _sweep(service: Service, name: str, sweep: Work) -> None:
+    """Keep a table at its size, for the life of the process."""
+    service.background(name, partial(periodically, name, sweep, EVERY_S, RETRY_S))
+
+
+def _repeat(service: Service, name: str, work: Work, every_s: float, retry_s: float) -> None:
+    """Repeat `work`, which needs NATS, as soon as the service has joined it."""
+
+    async def begin() -> None:
+        await service.started.wait()
+        await periodically(name, work, every_s, retry_s)
+
+    service.background(name, begin)
 
 
 def main() -> int:

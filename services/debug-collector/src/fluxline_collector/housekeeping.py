@@ -5,14 +5,13 @@ Every replica runs it; an advisory lock lets one at a time drop.
 
 from datetime import timedelta
 
-from fluxline.postgres.pool import CONNECT_TIMEOUT_S, Database
+from fluxline.postgres.pool import Database
 from fluxline_collector.partitions import Weeks
+from fluxline_collector.periodic import alone
 
 EVERY_S = 3600.0
 RETRY_S = 60.0
 ROWS_AT_ONCE = 5_000
-_LOCK = "SELECT pg_try_advisory_lock(hashtextextended('fluxline_collector.housekeeping', 0))"
-_UNLOCK = "SELECT pg_advisory_unlock(hashtextextended('fluxline_collector.housekeeping', 0))"
 _TRIM = (
     "DELETE FROM jobs WHERE training_id = ANY (ARRAY("
     "SELECT training_id FROM jobs WHERE last_at < now() - $1::interval LIMIT $2)) RETURNING 1",
@@ -33,14 +32,11 @@ class Housekeeping:
     async def sweep(self) -> list[str]:
         """Make the coming weeks and drop what is over; the names of the weeks that were dropped."""
         await self._weeks.make_ahead()
-        async with self._database.pool.acquire(timeout=CONNECT_TIMEOUT_S) as connection:
-            if not await connection.fetchval(_LOCK):
+        async with alone(self._database, "housekeeping") as connection:
+            if connection is None:
                 return []
-            try:
-                dropped = await self._weeks.drop_over(self._keep)
-                for statement in _TRIM:
-                    while len(await connection.fetch(statement, self._keep_jobs, ROWS_AT_ONCE)) == ROWS_AT_ONCE:
-                        pass
-            finally:
-                await connection.execute(_UNLOCK)
-        return dropped
+            dropped = await self._weeks.drop_over(self._keep)
+            for statement in _TRIM:
+                while len(await connection.fetch(statement, self._keep_jobs, ROWS_AT_ONCE)) == ROWS_AT_ONCE:
+                    pass
+            return dropped

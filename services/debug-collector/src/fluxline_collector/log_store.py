@@ -3,6 +3,7 @@
 import json
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any, Final, TypeAlias
 from uuid import UUID
 
@@ -86,11 +87,8 @@ class LogStore:
         if not rows:
             return
         columns = [[getattr(row, name) for row in rows] for name in _COLUMNS]
-        try:
-            await self.database.pool.execute(_INSERT, *columns)
-        except asyncpg.CheckViolationError:  # a week that nobody has needed yet, or that was dropped
-            await self._weeks.ensure((row.stored_at for row in rows), anew=True)
-            await self.database.pool.execute(_INSERT, *columns)
+        insert = partial(self.database.pool.execute, _INSERT, *columns)
+        await self._weeks.written([row.stored_at for row in rows], insert)
         self.metrics.stored.inc(len(rows))
         self.metrics.unreadable.inc(sum(not row.readable for row in rows))
 

@@ -4,14 +4,16 @@ A week is that of the broker's clock. The few messages that a wrong clock dates 
 in weeks of their own, which go with the rest once they are over.
 """
 
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
+from typing import TypeVar
 
 import asyncpg
 
 from fluxline.postgres.pool import Database
 from fluxline.runtime.logs import get_logger
 
+R = TypeVar("R")
 WEEKS_AHEAD = 3
 DETACH_TIMEOUT_S = 60.0
 _ENSURE = "SELECT ensure_week($2, at) FROM unnest($1::timestamptz[]) AS needed (at) ORDER BY at"
@@ -49,6 +51,15 @@ class Weeks:
         if missing:
             await self._database.pool.execute(_ENSURE, sorted(missing), self._table)
             self._known |= missing
+
+    async def written(self, times: Sequence[datetime], write: Callable[[], Awaitable[R]]) -> R:
+        """What `write` says, which puts rows of these `times` into the table; done again when a week was dropped."""
+        await self.ensure(times)
+        try:
+            return await write()
+        except asyncpg.CheckViolationError:
+            await self.ensure(times, anew=True)
+            return await write()
 
     async def make_ahead(self) -> None:
         """Make this week and the next ones, so that no batch has to wait for it."""

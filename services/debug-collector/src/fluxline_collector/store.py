@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import fields
 from datetime import UTC, datetime
+from functools import partial
 from uuid import UUID
 
 import asyncpg
@@ -92,14 +93,9 @@ class EventStore:
             return await self._insert([record.bare(f"PostgreSQL does not take its facts ({reason})")])
 
     async def _insert(self, records: Sequence[Record]) -> int:
-        times = [record.stored_at for record in records]
         columns = [[getattr(record, name) for record in records] for name in _COLUMNS]
-        await self.weeks.ensure(times)
-        try:
-            return int(await self.database.pool.fetchval(_STORE, *columns))
-        except asyncpg.CheckViolationError:  # a week that was dropped since
-            await self.weeks.ensure(times, anew=True)
-            return int(await self.database.pool.fetchval(_STORE, *columns))
+        store = partial(self.database.pool.fetchval, _STORE, *columns)
+        return int(await self.weeks.written([record.stored_at for record in records], store))
 
     def _observe(self, records: Sequence[Record]) -> None:
         self.metrics.stored.inc(len(records))
