@@ -202,7 +202,7 @@ class Story:
 
     def canceled(self, stage: Stage) -> Self:
         """The stage in charge has stopped."""
-        return self.say(TrainingCanceled.caused_by(self.requested, stage=stage, run=self.run))
+        return self.say(TrainingCanceled.caused_by(self.cause, stage=stage, run=self.run))
 
     def timed_out(self, stage: Stage) -> Self:
         """The watchdog ends the run."""

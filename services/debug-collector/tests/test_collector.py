@@ -8,50 +8,19 @@ from uuid import uuid4
 
 import httpx
 import pytest
-from asgi_lifespan import LifespanManager
 from fastapi import FastAPI
 from nats.js import JetStreamContext
 
 from fluxline.contracts.events import ZipProgressed
-from fluxline.postgres.migrate import migrate
 from fluxline.postgres.pool import Database
 from fluxline.runtime.bus import Bus
 from fluxline.runtime.envelope import Received, body_of, headers_of
 from fluxline.runtime.telemetry import Metrics, make_tracer_provider
-from fluxline_collector.app import build
 from fluxline_collector.metrics import CollectorMetrics
-from fluxline_collector.settings import CollectorSettings
 from fluxline_collector.store import EventStore
 from polling import poll_until
 from servers import NatsServer
 from streams import requested
-
-TOKEN = "collector-token-of-the-tests"
-
-
-@pytest.fixture
-async def database(database_url: str) -> AsyncIterator[Database]:
-    await migrate(database_url, "fluxline_collector")
-    database = Database(database_url, "collector")
-    await database.open()
-    yield database
-    await database.close()
-
-
-@pytest.fixture
-async def app(nats: NatsServer, jetstream: JetStreamContext, database: Database) -> AsyncIterator[FastAPI]:
-    settings = CollectorSettings(nats_url=nats.url, database_url=database.url, token=TOKEN)  # type: ignore[arg-type]
-    _, app = build(settings)
-    async with LifespanManager(app, shutdown_timeout=20):
-        yield app
-
-
-@pytest.fixture
-async def client(app: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
-    headers = {"Authorization": f"Bearer {TOKEN}"}
-    transport = httpx.ASGITransport(app)
-    async with httpx.AsyncClient(transport=transport, base_url="http://collector", headers=headers) as client:
-        yield client
 
 
 @pytest.fixture

@@ -14,36 +14,19 @@ from fastapi import FastAPI
 from pydantic import SecretStr
 
 from fluxline.contracts.debugging import Summary, Timeline
-from fluxline.postgres.migrate import migrate
 from fluxline.postgres.pool import Database
 from fluxline.runtime.envelope import Received
-from fluxline.runtime.telemetry import Metrics
 from fluxline_collector.api import router
 from fluxline_collector.history import MAX_FACTS_BYTES, MAX_STORY_EVENTS, STORY, History
-from fluxline_collector.metrics import CollectorMetrics
 from fluxline_collector.store import EventStore
 from fluxline_collector.teller import Teller
 
+from .conftest import TOKEN
 from .million import fill
 from .stories import TRAIN, UPLOAD, HubDown, Story, Throttled, WrongToken
 
-TOKEN = "collector-token-of-the-tests"
-EVENTS = int(os.environ.get("COLLECTOR_EVENTS", "10000"))
+EVENTS = int(os.environ.get("COLLECTOR_TEST_EVENTS", "10000"))
 """How many events are in the table when it is measured; a million says what is promised."""
-
-
-@pytest.fixture
-async def database(database_url: str) -> AsyncIterator[Database]:
-    await migrate(database_url, "fluxline_collector")
-    database = Database(database_url, "collector")
-    await database.open()
-    yield database
-    await database.close()
-
-
-@pytest.fixture
-def store(database: Database) -> EventStore:
-    return EventStore(database, CollectorMetrics(Metrics().registry))
 
 
 @pytest.fixture

@@ -1,7 +1,7 @@
 """Answers across jobs, against results worked out by hand, on a real PostgreSQL; and the views behind them."""
 
 import re
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -25,26 +25,13 @@ from fluxline_collector.metrics import CollectorMetrics
 from fluxline_collector.settings import CollectorSettings
 from fluxline_collector.store import EventStore
 
+from .conftest import TOKEN
 from .ledger import NOON, Ledger, after
 from .stories import TRAIN, UPLOAD, Story, Throttled, WrongToken
 
-TOKEN = "collector-token-of-the-tests"
 ZIP, TRAINING, HUB = "zip_creation", "replicate_training", "huggingface_upload"
 LISTS = ("stages", "failures", "jobs", "retries", "providers", "costs")
 NOW = NOON + timedelta(days=1)
-
-
-@pytest.fixture
-def database_url(migrated: Callable[[str], Iterator[str]]) -> Iterator[str]:
-    yield from migrated("fluxline_collector")
-
-
-@pytest.fixture
-async def database(database_url: str) -> AsyncIterator[Database]:
-    database = Database(database_url, "collector")
-    await database.open()
-    yield database
-    await database.close()
 
 
 @pytest.fixture

@@ -3,14 +3,12 @@
 import asyncio
 import json
 import re
-from collections.abc import AsyncIterator, Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
 import httpx
 import pytest
-from asgi_lifespan import LifespanManager
 from fastapi import FastAPI
 from nats.js import JetStreamContext
 
@@ -19,53 +17,19 @@ from fluxline.postgres.pool import Database
 from fluxline.runtime.envelope import Received
 from fluxline.runtime.logs import get_logger
 from fluxline.runtime.telemetry import Metrics
-from fluxline_collector.app import build
 from fluxline_collector.log_record import UNREADABLE
 from fluxline_collector.log_retention import LogRetention
 from fluxline_collector.log_store import LogFilter, LogStore
 from fluxline_collector.metrics import LogMetrics
-from fluxline_collector.settings import CollectorSettings
 from polling import poll_until
-from servers import NatsServer
 
-TOKEN = "collector-token-of-the-tests"
 START = datetime(2026, 3, 4, 12, tzinfo=UTC)
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 
 
 @pytest.fixture
-def database_url(migrated: Callable[[str], Iterator[str]]) -> Iterator[str]:
-    yield from migrated("fluxline_collector")
-
-
-@pytest.fixture
-async def database(database_url: str) -> AsyncIterator[Database]:
-    database = Database(database_url, "collector")
-    await database.open()
-    yield database
-    await database.close()
-
-
-@pytest.fixture
 def logs(database: Database) -> LogStore:
     return LogStore(database, LogMetrics(Metrics().registry))
-
-
-@pytest.fixture
-async def app(nats: NatsServer, jetstream: JetStreamContext, database: Database) -> AsyncIterator[FastAPI]:
-    settings = CollectorSettings(nats_url=nats.url, database_url=database.url, token=TOKEN)  # type: ignore[arg-type]
-    _, app = build(settings)
-    async with LifespanManager(app, shutdown_timeout=20):
-        yield app
-
-
-@pytest.fixture
-async def client(app: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
-    headers = {"Authorization": f"Bearer {TOKEN}"}
-    async with httpx.AsyncClient(
-        transport=httpx.ASGITransport(app), base_url="http://collector", headers=headers
-    ) as client:
-        yield client
 
 
 def line(event: str = "zip.stored", *, at: datetime = START, **facts: Any) -> bytes:

@@ -3,8 +3,10 @@
 import asyncio
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
+from random import Random
 from typing import Any
 from uuid import uuid4
 
@@ -20,6 +22,7 @@ from fluxline_collector.rebuild import roll_up_again
 from fluxline_collector.store import EventStore
 
 from .messages import BEGAN, FIRST, a_job, raw, received, unlucky_jobs
+from .test_timeline import ACTIONS, told
 
 EVERYTHING = [*received(a_job()), *received(unlucky_jobs(), BEGAN + timedelta(hours=1), FIRST + 100)]
 EVERYTHING.append(raw(b'{"training_id": "%s"}' % str(uuid4()).encode(), place=300))
@@ -86,6 +89,21 @@ async def test_a_job_that_was_published_stays_so(store: EventStore, database: Da
     await store.add(messages)
     await store.add([Received(late_failure.subject, late_failure.body, {}, FIRST + 50, 1, BEGAN + timedelta(hours=1))])
     assert (await job(database))["status"] == "succeeded"
+
+
+async def test_the_table_and_the_summary_agree_on_how_every_training_stands(
+    store: EventStore, database: Database
+) -> None:
+    """Two ways to the same word: SQL as events are stored, Python (`standing`) as a summary is asked for."""
+    random = Random(7)
+    stories = [told([random.randrange(len(ACTIONS)) for _ in range(random.randint(0, 20))], n) for n in range(200)]
+    for number, story in enumerate(stories):
+        await store.add([replace(message, sequence=number * 1000 + message.sequence) for message in story.messages])
+    rows = await database.pool.fetch("SELECT training_id, status FROM jobs")
+    assert {row["training_id"]: row["status"] for row in rows} == {
+        story.training_id: story.summary().status for story in stories
+    }
+    assert {row["status"] for row in rows} == {"running", "succeeded", "failed", "canceled"}
 
 
 @st.composite
