@@ -9,10 +9,11 @@ import os
 import subprocess
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from signal import SIGKILL
+from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
@@ -118,23 +119,36 @@ class SeaweedServer(Process):
 
     def create_bucket(self, name: str) -> None:
         """Create a bucket if it does not exist."""
-        import boto3
         from botocore.exceptions import ClientError
 
-        client = boto3.client(
+        with closing(self.client()) as client:
+            try:
+                client.create_bucket(Bucket=name)
+            except ClientError as error:
+                if error.response["Error"]["Code"] not in ("BucketAlreadyOwnedByYou", "BucketAlreadyExists"):
+                    raise
+
+    def client(self) -> Any:
+        """boto3's client of the server; close it."""
+        import boto3
+
+        return boto3.client(
             "s3",
             endpoint_url=self.endpoint,
             aws_access_key_id=self.access_key,
             aws_secret_access_key=self.secret_key,
             region_name=self.region,
         )
-        try:
-            client.create_bucket(Bucket=name)
-        except ClientError as error:
-            if error.response["Error"]["Code"] not in ("BucketAlreadyOwnedByYou", "BucketAlreadyExists"):
-                raise
-        finally:
-            client.close()
+
+    @property
+    def settings(self) -> dict[str, str]:
+        """What tells a stack to keep its files in the bucket, as it would in R2."""
+        return {
+            "CLOUDFLARE_R2_ENDPOINT": self.endpoint,
+            "CLOUDFLARE_R2_BUCKET": self.bucket,
+            "CLOUDFLARE_R2_ACCESS_KEY_ID": self.access_key,
+            "CLOUDFLARE_R2_SECRET_ACCESS_KEY": self.secret_key,
+        }
 
     def _is_ready(self, _pid: int) -> bool:
         return answers(f"{self._master}/dir/assign", 200) and answers(f"{self.endpoint}/healthz", 200)

@@ -1,11 +1,11 @@
 """Everything that the stack has written down, by where it lies: a name, and text."""
 
 from collections.abc import AsyncIterator, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import asyncpg
-import boto3
 import httpx
 import nats
 
@@ -65,19 +65,10 @@ def files(home: Path) -> Iterator[Found]:
 
 def bucket(server: SeaweedServer) -> Iterator[Found]:
     """Every object in the bucket."""
-    client = boto3.client(
-        "s3",
-        endpoint_url=server.endpoint,
-        aws_access_key_id=server.access_key,
-        aws_secret_access_key=server.secret_key,
-        region_name=server.region,
-    )
-    try:
+    with closing(server.client()) as client:
         for item in client.list_objects_v2(Bucket=server.bucket).get("Contents", []):
             content = client.get_object(Bucket=server.bucket, Key=item["Key"])["Body"].read()
             yield f"object {item['Key']}", content.decode(errors="replace")
-    finally:
-        client.close()
 
 
 async def answers(api: httpx.AsyncClient, known: dict[str, list[str]]) -> AsyncIterator[Found]:

@@ -5,6 +5,7 @@ import hashlib
 import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -95,27 +96,21 @@ async def _unreachable(row: Row, run: "Run") -> AsyncIterator[Ask]:
 
 
 @asynccontextmanager
-async def _archive_gone(row: Row, run: "Run") -> AsyncIterator[Ask]:
+async def _gone(row: Row, run: "Run", *, folder: str, status: str, reader: str) -> AsyncIterator[Ask]:
+    """What a stage has stored disappears before the service that is to read it does."""
+
     async def ask() -> str:
         training_id = await run.submit(row)
-        await run.until(training_id, "training")
-        await _removed(run.stack.home / "storage" / "zips" / training_id)
+        await run.until(training_id, status)
+        await _removed(run.stack.home / "storage" / folder / training_id)
         return training_id
 
-    async with run.stack.without("trainer"):
+    async with run.stack.without(reader):
         yield ask
 
 
-@asynccontextmanager
-async def _weights_gone(row: Row, run: "Run") -> AsyncIterator[Ask]:
-    async def ask() -> str:
-        training_id = await run.submit(row)
-        await run.until(training_id, "publishing")
-        await _removed(run.stack.home / "storage" / "weights" / training_id)
-        return training_id
-
-    async with run.stack.without("publisher"):
-        yield ask
+_archive_gone = partial(_gone, folder="zips", status="training", reader="trainer")
+_weights_gone = partial(_gone, folder="weights", status="publishing", reader="publisher")
 
 
 async def _removed(folder: Path) -> None:

@@ -38,13 +38,7 @@ def bucket() -> Iterator[SeaweedServer]:
 
 @pytest.fixture(scope="module")
 def stack(bucket: SeaweedServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[FaultStack]:
-    settings = {
-        "CLOUDFLARE_R2_ENDPOINT": bucket.endpoint,
-        "CLOUDFLARE_R2_BUCKET": bucket.bucket,
-        "CLOUDFLARE_R2_ACCESS_KEY_ID": bucket.access_key,
-        "CLOUDFLARE_R2_SECRET_ACCESS_KEY": bucket.secret_key,
-    }
-    with FaultStack(tmp_path_factory.mktemp("stack") / "home", SETTINGS | settings) as running:
+    with FaultStack(tmp_path_factory.mktemp("stack") / "home", SETTINGS | bucket.settings) as running:
         yield running
     assert running.exit_status == 0, running.output()
 

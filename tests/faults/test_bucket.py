@@ -4,8 +4,8 @@ import asyncio
 import os
 import signal
 from collections.abc import Iterator
+from contextlib import closing
 
-import boto3
 import pytest
 
 from polling import poll_until
@@ -29,13 +29,7 @@ def bucket() -> Iterator[SeaweedServer]:
 @pytest.fixture(scope="module")
 def stack(bucket: SeaweedServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[FaultStack]:
     """A stack that keeps its files in the bucket, as it would in R2."""
-    settings = {
-        "CLOUDFLARE_R2_ENDPOINT": bucket.endpoint,
-        "CLOUDFLARE_R2_BUCKET": bucket.bucket,
-        "CLOUDFLARE_R2_ACCESS_KEY_ID": bucket.access_key,
-        "CLOUDFLARE_R2_SECRET_ACCESS_KEY": bucket.secret_key,
-    }
-    with FaultStack(tmp_path_factory.mktemp("stack") / "home", settings) as running:
+    with FaultStack(tmp_path_factory.mktemp("stack") / "home", bucket.settings) as running:
         yield running
     assert running.exit_status == 0, running.output()
     assert not running.remaining_processes()
@@ -43,17 +37,8 @@ def stack(bucket: SeaweedServer, tmp_path_factory: pytest.TempPathFactory) -> It
 
 def temporary(bucket: SeaweedServer) -> list[str]:
     """The keys in the bucket that nobody needs after a job has ended."""
-    client = boto3.client(
-        "s3",
-        endpoint_url=bucket.endpoint,
-        aws_access_key_id=bucket.access_key,
-        aws_secret_access_key=bucket.secret_key,
-        region_name=bucket.region,
-    )
-    try:
+    with closing(bucket.client()) as client:
         found = client.list_objects_v2(Bucket=bucket.bucket).get("Contents", [])
-    finally:
-        client.close()
     return [item["Key"] for item in found if item["Key"].startswith(TEMPORARY)]
 
 
