@@ -1,28 +1,36 @@
 """Asking the debug-collector on behalf of a caller, and saying plainly when it does not answer."""
 
-from collections.abc import Mapping
-from typing import Any, TypeVar
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import Any, Final, TypeVar
 
 import httpx
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from fluxline.contracts.errors import ErrorCategory
 from fluxline_gateway.deps import HTTP_TIMEOUT_S, Gateway
 from fluxline_gateway.errors import ApiError, FieldError, InvalidFields
 
 M = TypeVar("M", bound=BaseModel)
+R = TypeVar("R")
 ORDER_TIMEOUT_S = 30.0
+_OBJECT: Final[TypeAdapter[dict[str, Any]]] = TypeAdapter(dict[str, Any])
 
 
 async def ask(gateway: Gateway, path: str, model: type[M], **parameters: Any) -> M:
     """The collector's answer at `path` as a model; parameters that are None are left out. Raises as `open_answer`."""
-    return await _read(await open_answer(gateway, path, parameters), model)
+    return await _read(await open_answer(gateway, path, parameters), model.model_validate_json)
+
+
+async def ask_as_it_comes(gateway: Gateway, path: str) -> dict[str, Any]:
+    """The collector's answer, which may say more than this version knows. Raises as `open_answer`."""
+    return await _read(await open_answer(gateway, path), _OBJECT.validate_json)
 
 
 async def order(gateway: Gateway, path: str, model: type[M]) -> M:
     """What the collector answers to a POST that makes it do something, which may take a while. Raises as `ask`."""
     answer = await open_answer(gateway, path, method="POST", timeout_s=ORDER_TIMEOUT_S)
-    return await _read(answer, model)
+    return await _read(answer, model.model_validate_json)
 
 
 async def open_answer(
@@ -39,7 +47,7 @@ async def open_answer(
     """
     url = f"{str(gateway.settings.collector_url).rstrip('/')}{path}"
     token = gateway.settings.collector_token.get_secret_value()
-    given = {name: value for name, value in (parameters or {}).items() if value is not None}
+    given = {name: _plain(value) for name, value in (parameters or {}).items() if value is not None}
     headers = {"Authorization": f"Bearer {token}"}
     request = gateway.http.build_request(method, url, params=given, headers=headers, timeout=timeout_s)
     try:
@@ -51,9 +59,13 @@ async def open_answer(
         raise unavailable() from error
 
 
-async def _read(answer: httpx.Response, model: type[M]) -> M:
+def _plain(value: Any) -> Any:
+    return value.isoformat() if isinstance(value, datetime) else value
+
+
+async def _read(answer: httpx.Response, read: Callable[[bytes], R]) -> R:
     try:
-        return model.model_validate_json(await answer.aread())
+        return read(await answer.aread())
     except (httpx.HTTPError, ValidationError) as error:
         raise unavailable() from error
     finally:

@@ -59,11 +59,6 @@ class Wanted:
     limit: Limit = DEFAULT_LIMIT
     cursor: Annotated[str | None, Query(max_length=2000, description="`next_cursor` of the page before")] = None
 
-    def parameters(self) -> dict[str, Any]:
-        """As the collector takes them."""
-        times = {name: at.isoformat() if at else None for name, at in (("since", self.since), ("until", self.until))}
-        return asdict(self) | times
-
 
 @dataclass(frozen=True)
 class Asking:
@@ -78,7 +73,7 @@ class Asking:
     async def page(self, what: str, model: type[M], **filters: Any) -> Page[M]:
         """The collector's page, passed on."""
         gateway: Gateway = self.gateway
-        parameters = self.wanted.parameters() | filters
+        parameters = asdict(self.wanted) | filters
         found = await ask(gateway, f"/v1/insights/{what}", Insights[model], **parameters)  # type: ignore[valid-type]
         link_next(self.request, self.response, found.next_cursor)
         return Page(items=found.items, next_cursor=found.next_cursor)

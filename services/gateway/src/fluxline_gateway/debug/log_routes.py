@@ -1,7 +1,7 @@
 """`/v1/trainings/{id}/debug/logs` and `/v1/admin/logs`: what the services logged, out of the debug-collector."""
 
 from dataclasses import asdict, dataclass
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Query, Request, Response
@@ -36,11 +36,6 @@ class Wanted:
     q: Annotated[str | None, Query(max_length=200, description="a part of the event, the logger or a field")] = None
     since: Annotated[Moment | None, Query(description="from this time on", examples=[examples.CREATED_AT])] = None
     until: Annotated[Moment | None, Query(description="before this time", examples=[examples.EXPIRES_AT])] = None
-
-    def parameters(self) -> dict[str, Any]:
-        """As the collector takes them."""
-        times = {name: at.isoformat() if at else None for name, at in (("since", self.since), ("until", self.until))}
-        return asdict(self) | times
 
 
 Filter = Annotated[Wanted, Depends()]
@@ -100,7 +95,7 @@ async def _page(
     *,
     with_internals: bool,
 ) -> Page[LogEntry]:
-    parameters = wanted.parameters() | {"order": order, "limit": limit, "after": cursor}
+    parameters = asdict(wanted) | {"order": order, "limit": limit, "after": cursor}
     page = await ask(gateway, path, LogPage, **parameters)
     items = [log_entry(record, with_internals=with_internals) for record in page.items]
     return Page(items=items, next_cursor=page.next_cursor)

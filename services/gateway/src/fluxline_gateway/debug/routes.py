@@ -7,16 +7,14 @@ from uuid import UUID
 import httpx
 from fastapi import APIRouter, Query
 from fastapi.responses import StreamingResponse
-from pydantic import TypeAdapter, ValidationError
 
-from fluxline_gateway.debug.collector_client import open_answer, unavailable
+from fluxline_gateway.debug.collector_client import ask_as_it_comes, open_answer
 from fluxline_gateway.debug.views import LINE, DebugSummary, DebugTimeline
-from fluxline_gateway.deps import Deps, Gateway, Owner
+from fluxline_gateway.deps import Deps, Owner
 from fluxline_gateway.errors import problems
 from fluxline_gateway.trainings.routes import find_training
 
 router = APIRouter(prefix="/v1/trainings/{training_id}/debug", tags=["debug"])
-_OBJECT: TypeAdapter[dict[str, Any]] = TypeAdapter(dict[str, Any])
 _PROBLEMS = problems(
     _404="There is no such training, or nothing has been collected of it", _503="The debug-collector does not answer"
 )
@@ -35,7 +33,7 @@ async def get_debug(training_id: UUID, gateway: Deps, owner: Owner) -> dict[str,
     `diagnosis` says it in one line: the stage, what is wrong and what to do, or what the training waits for.
     """
     await find_training(gateway, owner.owner, training_id)
-    return await _passed_on(gateway, training_id, "summary")
+    return await ask_as_it_comes(gateway, _path(training_id, "summary"))
 
 
 @router.get("/timeline", operation_id="get_training_timeline", responses={200: {"model": DebugTimeline}, **_PROBLEMS})
@@ -45,7 +43,7 @@ async def get_timeline(training_id: UUID, gateway: Deps, owner: Owner) -> dict[s
     The `spans` of a stage lie end to end and add up to the times of its summary. Progress is told once for many times.
     """
     await find_training(gateway, owner.owner, training_id)
-    return await _passed_on(gateway, training_id, "timeline")
+    return await ask_as_it_comes(gateway, _path(training_id, "timeline"))
 
 
 @router.get(
@@ -69,17 +67,6 @@ async def export_debug(
     if format == "html":
         headers["content-security-policy"] = _NOTHING_RUNS
     return StreamingResponse(_relay(answer), media_type=_MEDIA[format], headers=headers)
-
-
-async def _passed_on(gateway: Gateway, training_id: UUID, what: str) -> dict[str, Any]:
-    """The collector's answer, which may say more than this version knows."""
-    answer = await open_answer(gateway, _path(training_id, what))
-    try:
-        return _OBJECT.validate_json(await answer.aread())
-    except (httpx.HTTPError, ValidationError) as error:
-        raise unavailable() from error
-    finally:
-        await answer.aclose()
 
 
 def _path(training_id: UUID, what: str) -> str:
