@@ -72,6 +72,19 @@ class ArchiveGone(FluxlineError):
     hint = "The stored archive is gone or changed: retry the training, which makes it again from the photos."
 
 
+class ToldAttempt(StageAttempt):
+    """An attempt that worked exactly as long as it is told, however long the telling takes."""
+
+    def __init__(self, *facts: Any, elapsed_s: float, replay: int | None) -> None:
+        super().__init__(*facts, elapsed_s=elapsed_s, replay=replay)
+        self._told_ms = round(elapsed_s * 1000)
+
+    @property
+    def duration_ms(self) -> int:
+        """Milliseconds."""
+        return self._told_ms
+
+
 class Story:
     """A training as it goes; each method tells what happens next and returns the story. Seconds pass by `after`."""
 
@@ -239,4 +252,4 @@ class Story:
         return facts
 
     def _attempt(self, stage: Stage, number: int, elapsed_s: float, replay: int | None = None) -> StageAttempt:
-        return StageAttempt(stage, SERVICES[stage], self.cause, number, elapsed_s=elapsed_s, replay=replay)
+        return ToldAttempt(stage, SERVICES[stage], self.cause, number, elapsed_s=elapsed_s, replay=replay)
