@@ -9,7 +9,7 @@ MEMBERS := shared services/gateway services/zipper services/trainer services/pub
 SOURCES := $(foreach member,$(MEMBERS),$(member)/src)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup up demo test check lint types imports unit test-faults test-diagnosis soak test-fuzz bench-collector docs format lock clean
+.PHONY: help setup up demo test check lint types imports unit test-faults test-diagnosis soak test-fuzz bench-collector bench-streams docs format lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -72,7 +72,10 @@ bench-collector: setup ## The collector's rate beside its peers, and its answers
 	@COLLECTOR_HISTORIES=150 COLLECTOR_OUTAGE_EVENTS=4500 $(BIN)/pytest -q services/debug-collector/tests/test_rollup.py \
 		services/debug-collector/tests/test_outages.py --timeout 300
 
-docs: setup ## Write what is generated: docs/openapi.json, docs/api.md, the types in docs/clients
+bench-streams: setup ## What an open live stream costs the gateway: memory, CPU, time until an event arrives
+	@$(BIN)/python bench/streams.py
+
+docs: setup ## Write what is generated: docs/openapi.json, docs/api.md, docs/cli.md, types in docs/clients
 	@PYTHONPATH=docs $(BIN)/python -m api_documents
 
 format: setup ## Format and mend what can be mended

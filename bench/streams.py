@@ -40,7 +40,7 @@ from servers import nats_server, postgres_server  # noqa: E402
 from streams import requested  # noqa: E402
 
 OWN = ROOT / "services/gateway/src"
-WARM = 200
+WARM = 20
 """Streams that are opened and closed again first: what is made once is no stream's."""
 EVENTS = 20
 OPENING = 50
@@ -201,7 +201,7 @@ async def a_world() -> AsyncIterator[World]:
     """Servers, a key and a training."""
     with nats_server() as nats, postgres_server() as postgres:
         url = postgres.create_database()
-        migrate("fluxline_gateway", url)
+        await migrate(url, "fluxline_gateway")
         await provision(nats.url)
         database = Database(url, SCHEMA)
         await database.open()

@@ -7,7 +7,7 @@ import tree_sitter_typescript
 from tree_sitter import Language, Parser
 
 from api_documents import __main__ as generator
-from api_documents import collect, typescript
+from api_documents import collect, commands, typescript
 
 DOCUMENTS = generator.documents()
 
@@ -67,6 +67,20 @@ def test_the_types_are_typescript_and_hold_every_call_and_schema() -> None:
 )
 def test_a_schema_becomes_a_type(schema: dict[str, object], expected: str) -> None:
     assert typescript.type_of(schema) == expected
+
+
+def test_every_command_is_on_its_page_with_its_options_and_nothing_of_the_terminal(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name, value in {"COLUMNS": "40", "FORCE_COLOR": "1", "FLUXLINE_HOME": "/elsewhere"}.items():
+        monkeypatch.setenv(name, value)
+    page = commands.markdown()
+    assert page == DOCUMENTS[generator.DOCS / "cli.md"]
+    assert "\x1b" not in page
+    for command in ("fluxline train PHOTOS... [OPTIONS]", "fluxline images show ID [OPTIONS]", "fluxline limits"):
+        assert f"```\n{command}\n```" in page
+    section = page.partition("## `fluxline trainings estimate`")[2].partition("\n## ")[0]
+    assert "| `--steps NUMBER` | from 100 to 4000; `1000` if left out |" in section
 
 
 def test_a_comment_cannot_end_early() -> None:

@@ -1,17 +1,20 @@
 """The client against a gateway that refuses, restarts and breaks off."""
 
+import asyncio
 import json
+import re
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
+from fluxline.contracts.limits import MAX_IMAGE_BYTES
 from fluxline_cli import client as client_module
 from fluxline_cli.client import Client
 from fluxline_cli.errors import ApiProblem, Unreachable, Usage
 from fluxline_cli.live import follow
-from fluxline_cli.photos import Verdict, find, upload, usable
+from fluxline_cli.photos import Verdict, find, upload, upload_each, usable
 
 
 @pytest.fixture(autouse=True)
@@ -110,6 +113,33 @@ async def test_each_photo_gets_its_own_verdict(tmp_path: Path) -> None:
         ("b.jpg", None, "no photo"),
     ]
     assert len(seen) == 2
+
+
+async def test_photos_are_sent_three_at_a_time_and_answered_in_the_order_given(tmp_path: Path) -> None:
+    photos = [tmp_path / f"{number}.jpg" for number in range(7)]
+    for photo in photos:
+        photo.write_bytes(b"photo")
+    with photos[4].open("wb") as large:
+        large.truncate(MAX_IMAGE_BYTES + 1)
+    running, most, full = 0, 0, asyncio.Event()
+
+    async def gateway(request: httpx.Request) -> httpx.Response:
+        nonlocal running, most
+        running += 1
+        most = max(most, running)
+        if running == 3:
+            full.set()
+        await full.wait()
+        running -= 1
+        [name] = re.findall(rb'filename="([^"]+)"', await request.aread())
+        return answer({"accepted": [{"id": name.decode()}], "rejected": []}, 201)
+
+    async with asyncio.timeout(5), Client("http://g", "fl_key", transport=httpx.MockTransport(gateway)) as client:
+        answers = await upload_each(client, photos)
+    assert most == 3
+    names = [(item["accepted"] or item["rejected"])[0] for item in answers]
+    assert [name.get("id") for name in names] == ["0.jpg", "1.jpg", "2.jpg", "3.jpg", None, "5.jpg", "6.jpg"]
+    assert (names[4]["code"], names[4]["filename"]) == ("too_large", "4.jpg")  # and never sent
 
 
 def test_four_usable_photos_are_too_few_and_the_message_says_how_many_are_needed() -> None:

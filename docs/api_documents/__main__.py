@@ -1,9 +1,12 @@
-"""`make docs`: write everything that is generated from the gateway's routes. Ends with 1 if the changelog lacks it."""
+"""`make docs`: write all that is generated from the gateway's routes and from the commands.
+
+Ends with 1 if the changelog lacks what changed for clients of the API.
+"""
 
 import sys
 from pathlib import Path
 
-from api_documents import collect, reference, typescript
+from api_documents import collect, commands, reference, typescript
 
 DOCS = Path(__file__).parents[1]
 CHANGELOG = DOCS.parent / "CHANGELOG.md"
@@ -15,6 +18,7 @@ def documents() -> dict[Path, str]:
     return {
         DOCS / "openapi.json": collect.as_text(made),
         DOCS / "api.md": reference.markdown(made),
+        DOCS / "cli.md": commands.markdown(),
         DOCS / "clients" / "typescript" / "fluxline.d.ts": typescript.declarations(made),
     }
 

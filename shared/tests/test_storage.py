@@ -1,6 +1,7 @@
 """One contract for every storage: the local folder and S3 (SeaweedFS) behave the same."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -323,6 +324,18 @@ class TestStorage:
             return (await outsider.get(link)).status_code == 403
 
         await poll_until(is_refused)
+
+    async def test_links_signed_as_of_one_moment_are_the_same_and_count_from_it(
+        self, storage: Storage, folder: str, outsider: httpx.AsyncClient
+    ) -> None:
+        await put(storage, f"{folder}/a", b"lasting")
+        asked, then = {"key": f"{folder}/a", "expires_s": 900, "filename": 'a "b"é.zip'}, int(time.time()) - 600
+        link = storage.signed_url(**asked, signed_at=then)
+        began = int(time.time())
+        await poll_until(lambda: int(time.time()) > began)
+        assert storage.signed_url(**asked, signed_at=then) == link
+        assert (await outsider.get(link)).content == b"lasting"
+        assert (await outsider.get(storage.signed_url(**asked, signed_at=then - 600))).status_code == 403
 
     @pytest.mark.parametrize("expires_s", [0, -1, 7 * 24 * 3600 + 1])
     def test_a_link_lives_a_second_to_a_week(self, storage: Storage, expires_s: int) -> None:

@@ -120,6 +120,12 @@ def create_key(
     print_new_key(ask_for_key(f"{_path(owner_name)}/keys", name, scopes, expires_at), as_json=as_json)
 
 
+@admin.command()
+def key(key_id: IdArgument, as_json: JsonOption = False) -> None:
+    """Show a key of any owner."""
+    print_facts(ask("GET", f"/v1/admin/keys/{key_id}"), as_json=as_json)
+
+
 @admin.command("revoke-key")
 def revoke_key(key_id: IdArgument, yes: YesOption = False) -> None:
     """End a key of any owner."""

@@ -22,11 +22,11 @@ from fluxline_cli.calls import (
     save,
     size,
 )
-from fluxline_cli.client import Client, Json
+from fluxline_cli.client import Json
 from fluxline_cli.connection import connect
 from fluxline_cli.console import console, print_json, run
 from fluxline_cli.direct_uploads import upload_directly
-from fluxline_cli.photos import find
+from fluxline_cli.photos import find, upload_each
 
 app = typer.Typer(help="Uploaded photos.", no_args_is_help=True)
 COLUMNS = (
@@ -58,11 +58,7 @@ async def _upload(paths: list[Path], *, direct: bool) -> Json:
     async with connect() as client:
         if direct:
             return await upload_directly(client, paths)
-        return await _upload_one_by_one(client, paths)
-
-
-async def _upload_one_by_one(client: Client, paths: list[Path]) -> Json:
-    answers = [await client.upload(path) for path in paths]
+        answers = await upload_each(client, paths)
     return {kind: [verdict for answer in answers for verdict in answer[kind]] for kind in ("accepted", "rejected")}
 
 

@@ -16,6 +16,7 @@ from fluxline_cli.calls import (
     ask_list,
     confirm,
     field,
+    print_facts,
     print_items,
 )
 from fluxline_cli.client import Json
@@ -25,7 +26,7 @@ from fluxline_cli.stack.credentials import Credentials
 from fluxline_cli.stack.layout import Layout, default_home
 from fluxline_cli.stack.state import read_state
 
-app = typer.Typer(help="API keys: list, create, revoke.", no_args_is_help=True)
+app = typer.Typer(help="API keys: list, show, create, revoke.", no_args_is_help=True)
 OF_OWNER = "by the gateway's database (DATABASE_URL, or the stack that runs here) instead of the API"
 OwnerOption = Annotated[str | None, typer.Option(help=f"Whose key it is, like `alice`; {OF_OWNER}")]
 DatabaseOption = Annotated[bool, typer.Option("--database", help=f"Of any owner, {OF_OWNER}")]
@@ -64,6 +65,12 @@ def list_(
     found = run(_list(owner))[-limit:][::-1]
     columns = [column for column in KEY_COLUMNS if column[0] in ("id", "name", "scopes", "ends")]
     print_items(found, [*columns, ("owner", field("owner"))], as_json=as_json, empty="no keys yet")
+
+
+@app.command()
+def show(key_id: IdArgument, as_json: JsonOption = False) -> None:
+    """Show one of your keys: what it may do, when it was last used, when it ends."""
+    print_facts(ask("GET", f"/v1/keys/{key_id}"), as_json=as_json)
 
 
 @app.command()

@@ -5,10 +5,9 @@ import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from fluxline.contracts.limits import MAX_CAPTION_CHARS, MAX_IMAGE_BYTES, MAX_IMAGES, MIN_IMAGES
-from fluxline_cli.client import Client
+from fluxline_cli.client import Client, Json
 from fluxline_cli.errors import Usage
 
 UPLOADS_AT_ONCE = 3
@@ -61,13 +60,22 @@ def captions(verdicts: Sequence[Verdict]) -> dict[str, str]:
 
 async def upload(client: Client, photos: Sequence[Path], done: Callable[[Verdict], None]) -> list[Verdict]:
     """Upload all photos, a few at once; `done` is called for each as it is judged. In the order given."""
+    answers = await upload_each(client, photos, lambda photo, answer: done(_verdict(photo, answer)))
+    return [_verdict(photo, answer) for photo, answer in zip(photos, answers, strict=True)]
+
+
+async def upload_each(
+    client: Client, photos: Sequence[Path], done: Callable[[Path, Json], None] | None = None
+) -> list[Json]:
+    """The answer to each photo, `{accepted: [...], rejected: [...]}` with one of them; as `upload` otherwise."""
     slots = asyncio.Semaphore(UPLOADS_AT_ONCE)
 
-    async def one(photo: Path) -> Verdict:
+    async def one(photo: Path) -> Json:
         async with slots:
-            verdict = await _judged(client, photo)
-        done(verdict)
-        return verdict
+            answer = await _answer(client, photo)
+        if done:
+            done(photo, answer)
+        return answer
 
     return await asyncio.gather(*(one(photo) for photo in photos))
 
@@ -83,10 +91,14 @@ def usable(verdicts: Sequence[Verdict]) -> list[str]:
     return ids[:MAX_IMAGES]
 
 
-async def _judged(client: Client, photo: Path) -> Verdict:
-    if await asyncio.to_thread(os.path.getsize, photo) > MAX_IMAGE_BYTES:
-        return Verdict(photo, None, f"The file is larger than {MAX_IMAGE_BYTES // 1024**2} MB.")
-    answer: dict[str, Any] = await client.upload(photo)
+async def _answer(client: Client, photo: Path) -> Json:
+    if await asyncio.to_thread(os.path.getsize, photo) <= MAX_IMAGE_BYTES:
+        return await client.upload(photo)
+    reason = f"The file is larger than {MAX_IMAGE_BYTES // 1024**2} MB."
+    return {"accepted": [], "rejected": [{"filename": photo.name, "code": "too_large", "reason": reason}]}
+
+
+def _verdict(photo: Path, answer: Json) -> Verdict:
     if answer["accepted"]:
         image = answer["accepted"][0]
         return Verdict(photo, image["id"], warnings=tuple(image["warnings"]))

@@ -1664,6 +1664,16 @@ export interface Operations {
     body: KeyRequest;
     answer: NewKey;
   };
+  /** One API key's facts, also after it has ended */
+  get_key: {
+    method: "GET";
+    path: "/v1/keys/{key_id}";
+    parameters: {
+      /** the id of an API key (not the key) */
+      key_id: string;
+    };
+    answer: Key;
+  };
   /** Revoke an API key, within ten seconds everywhere */
   revoke_key: {
     method: "DELETE";
@@ -1749,6 +1759,16 @@ export interface Operations {
     };
     body: KeyRequest;
     answer: NewKey;
+  };
+  /** Any owner's API key */
+  get_key_of_owner: {
+    method: "GET";
+    path: "/v1/admin/keys/{key_id}";
+    parameters: {
+      /** the id of an API key (not the key) */
+      key_id: string;
+    };
+    answer: Key;
   };
   /** Revoke any owner's API key, within ten seconds everywhere */
   revoke_key_of_owner: {

@@ -130,6 +130,7 @@ async def test_a_key_for_a_new_owner_makes_the_owner(app: FastAPI, root: httpx.A
     assert (await root.get("/v1/admin/owners/eve")).status_code == 200
     [listed] = (await root.get("/v1/admin/owners/eve/keys")).json()["items"]
     assert listed == {name: value for name, value in made.items() if name != "key"}
+    assert (await root.get(answer.headers["location"])).json() == listed
     async with bearer_of(app, made["key"]) as eve:
         assert (await eve.get("/v1/me")).json()["owner"] == "eve"
         assert (await eve.post("/v1/keys", json={"name": "a"})).status_code == 403
@@ -154,4 +155,6 @@ async def test_an_administrator_revokes_any_key(root: httpx.AsyncClient, client_
         assert (await root.delete(f"/v1/admin/keys/{key_id}")).status_code == 204
         assert (await bob.get("/v1/me")).status_code == 401
     assert (await root.delete(f"/v1/admin/keys/{key_id}")).status_code == 204
-    assert (await root.delete(f"/v1/admin/keys/{uuid4()}")).status_code == 404
+    assert (await root.get(f"/v1/admin/keys/{key_id}")).json()["revoked_at"]
+    for method in ("GET", "DELETE"):
+        assert (await root.request(method, f"/v1/admin/keys/{uuid4()}")).status_code == 404

@@ -189,6 +189,32 @@ async def test_a_key_revokes_itself_and_ends_here_at_once(app: FastAPI, database
         assert (await client.get("/v1/me")).status_code == 401
 
 
+@pytest.mark.parametrize("own", [["read"], ["write"]])
+async def test_whoever_holds_a_key_can_end_it_and_no_other(app: FastAPI, database: Database, own: list[str]) -> None:
+    key, key_id = await keys.create(database.pool, "ada", scopes=own)
+    other, other_id = await keys.create(database.pool, "ada")
+    async with bearer_of(app, key) as client:
+        if "write" not in own:
+            assert (await client.delete(f"/v1/keys/{other_id}")).status_code == 403
+            assert (await client.delete(f"/v1/admin/keys/{key_id}")).status_code == 403
+            assert (await client.delete(f"/v1/images/{key_id}")).status_code == 403
+            assert await keys.verify(database.pool, other)
+        assert (await client.delete(f"/v1/keys/{str(key_id).upper()}")).status_code == 204
+    assert await keys.verify(database.pool, key) is None
+
+
+async def test_a_key_is_shown_where_its_location_says(client: httpx.AsyncClient) -> None:
+    answer = await client.post("/v1/keys", json={"name": "laptop"})
+    place, secret = answer.headers["location"], answer.json().pop("key")
+    shown = await client.get(place)
+    assert shown.status_code == 200
+    assert shown.json() | {"key": secret} == answer.json()
+    assert secret not in shown.text
+    assert (await client.get(place, headers={"If-None-Match": shown.headers["etag"]})).status_code == 304
+    await client.delete(place)
+    assert (await client.get(place)).json()["revoked_at"]
+
+
 async def test_revoking_again_changes_nothing_and_the_key_stays_in_the_list(client: httpx.AsyncClient) -> None:
     made = await make(client)
     for _ in range(2):
@@ -200,8 +226,9 @@ async def test_revoking_again_changes_nothing_and_the_key_stays_in_the_list(clie
 
 async def test_somebody_elses_key_does_not_exist(client: httpx.AsyncClient, database: Database) -> None:
     key, key_id = await keys.create(database.pool, "bob")
-    assert (await client.delete(f"/v1/keys/{key_id}")).status_code == 404
-    assert (await client.delete(f"/v1/keys/{uuid4()}")).status_code == 404
+    for method in ("GET", "DELETE"):
+        assert (await client.request(method, f"/v1/keys/{key_id}")).status_code == 404
+        assert (await client.request(method, f"/v1/keys/{uuid4()}")).status_code == 404
     assert await keys.verify(database.pool, key)
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, cast
 from uuid import UUID, uuid4
 
+import asyncpg
 import httpx
 import pytest
 from fastapi import FastAPI
@@ -372,6 +373,30 @@ async def test_a_claim_outlives_its_term_while_its_holder_lives(
 
 
 @only_local
+async def test_a_claim_outlives_a_database_that_is_away_for_a_moment(
+    client: httpx.AsyncClient, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    upload_id = UUID((await announce(client, PHOTOS[0]))["id"])
+    monkeypatch.setattr(upload_claims, "CLAIM", timedelta(seconds=0.4))
+    monkeypatch.setattr(upload_claims, "WAIT_S", 1.2)
+    claim, holders = upload_claims._claim, list[UUID]()
+
+    async def claims(database: Database, upload_id: UUID, holder: UUID) -> bool:
+        holders.append(holder)
+        if len(holders) == 2:
+            raise asyncpg.ConnectionDoesNotExistError("away")
+        return await claim(database, upload_id, holder)
+
+    monkeypatch.setattr(upload_claims, "_claim", claims)
+    async with claimed(database, upload_id):
+        await poll_until(lambda: len(holders) >= 2)
+        with pytest.raises(UploadClaimed):
+            async with claimed(database, upload_id):
+                pass
+    assert holders[1] == holders[0]
+
+
+@only_local
 @pytest.mark.parametrize("broken", ["settle", "delete"])
 async def test_a_completion_that_breaks_off_is_finished_by_the_next(
     client: httpx.AsyncClient,
@@ -450,6 +475,15 @@ async def test_an_owner_has_a_bounded_number_of_uploads_that_wait_for_files(
     await send(sender, upload["files"][0], PHOTOS[0])
     await complete(client, upload)
     await announce(client, PHOTOS[1])
+
+
+@only_local
+async def test_announcements_side_by_side_do_not_get_past_the_bound(
+    client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(direct_uploads, "MAX_OPEN_UPLOADS", 2)
+    answers = await asyncio.gather(*(client.post(PATH, json=announced(b"x")) for _ in range(8)))
+    assert sorted(answer.status_code for answer in answers) == [201] * 2 + [429] * 6
 
 
 async def test_links_are_told_to_nobody_else(

@@ -68,8 +68,11 @@ async def test_a_range_is_served_as_a_part(
 
 async def test_a_range_past_the_end_is_refused(anonymous: httpx.AsyncClient, link: str) -> None:
     answer = await anonymous.get(link, headers={"Range": "bytes=2048-"})
-    assert answer.status_code == 416
+    assert (answer.status_code, answer.headers["content-type"]) == (416, PROBLEM_JSON)
     assert answer.headers["content-range"] == "bytes */2048"
+    assert (answer.json()["title"], answer.json()["category"]) == ("Range not satisfiable", "validation")
+    assert "2048" in answer.json()["hint"]
+    assert "cache-control" not in answer.headers or "immutable" not in answer.headers["cache-control"]
 
 
 async def test_a_range_of_another_version_becomes_the_whole(anonymous: httpx.AsyncClient, link: str) -> None:

@@ -1,8 +1,12 @@
 """Generations over HTTP: asked for, followed, shown with links that expire."""
 
+import itertools
+from dataclasses import replace
+from datetime import datetime, timedelta
 from urllib.parse import parse_qs, urlsplit
 from uuid import uuid4
 
+import botocore.auth
 import httpx
 import pytest
 
@@ -11,9 +15,17 @@ from fluxline.contracts.events import GenerationFailed, GenerationRequested, Gen
 from fluxline.postgres.pool import Database
 from fluxline.runtime.envelope import read_event
 from fluxline.runtime.stages import StageAttempt
+from fluxline.runtime.telemetry import make_tracer_provider
+from fluxline.storage.s3 import S3Storage
+from fluxline_gateway.api import make_app
+from fluxline_gateway.app import routers
+from fluxline_gateway.deps import Gateway
+from fluxline_gateway.identity import keys
+from fluxline_gateway.images import links
 from fluxline_gateway.images.links import end_of_link
 from fluxline_gateway.trainings.projection import Projection
 
+from .bearers import bearer_of
 from .jobs import ClientOf, job_after, order_of, received
 
 
@@ -131,6 +143,31 @@ async def test_links_stay_the_same_for_a_while_and_work_for_an_hour_at_least(
     ends = {int(parse_qs(urlsplit(image["url"]).query)["expires"][0]) for [image] in answers}
     assert all(end % 900 == 0 for end in ends)
     assert (answers[0] == answers[1]) is (len(ends) == 1)
+
+
+async def test_replicas_answer_with_the_same_links_so_that_a_clients_copy_is_good_at_each_of_them(
+    gateway: Gateway, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seconds = itertools.count()
+    signing_now = datetime(2026, 11, 25, 10)
+    monkeypatch.setattr(botocore.auth, "get_current_datetime", lambda: signing_now + timedelta(seconds=next(seconds)))
+    monkeypatch.setattr(links.time, "time", lambda: 1_795_600_000.0)
+    bucket = {"endpoint": "http://127.0.0.1:1", "bucket": "photos", "access_key_id": "a", "secret_access_key": "b"}
+    key, _ = await keys.create(database.pool, "ada")
+    answers: list[httpx.Response] = []
+    for _ in range(2):
+        storage = S3Storage(**bucket)
+        provider = make_tracer_provider("gateway", None)
+        app = make_app(replace(gateway, storage=storage), routers(storage), probes={}, tracer_provider=provider)
+        async with bearer_of(app, key) as client:
+            if not answers:
+                cause = await new_generation(client, database)
+                await Projection(database).handle([received(1, succeeded(cause))])
+            path, known = f"/v1/generations/{cause.generation_id}", [answer.headers["etag"] for answer in answers]
+            answers.append(await client.get(path, headers=[("If-None-Match", tag) for tag in known]))
+        await storage.close()
+    assert "X-Amz-Signature" in answers[0].json()["images"][0]["url"]
+    assert [answer.status_code for answer in answers] == [200, 304]
 
 
 async def test_nobody_elses_generation_exists(

@@ -8,7 +8,6 @@ from uuid import uuid4
 
 import pytest
 
-from fluxline.postgres.outbox import Relay, enqueue
 from fluxline.postgres.pool import Database
 from fluxline.storage import StorageUnreachable
 from fluxline.storage.local import LocalStorage
@@ -16,7 +15,6 @@ from fluxline_gateway.deps import Gateway
 from fluxline_gateway.housekeeping import Housekeeping
 from fluxline_gateway.images import upload_store
 from polling import poll_until
-from streams import requested
 
 _KEY = """
 INSERT INTO idempotency_keys (owner, key, request_sha256, created_at)
@@ -30,8 +28,7 @@ _WATCH = "INSERT INTO stage_watches (training_id, run, stage, newest, at_work) V
 
 
 def housekeeping(gateway: Gateway, *, every_s: float = 3600) -> Housekeeping:
-    relay = Relay(gateway.database, gateway.bus)
-    return Housekeeping(gateway.database, relay, gateway.storage, every_s=every_s)
+    return Housekeeping(gateway.database, gateway.storage, every_s=every_s)
 
 
 async def test_keys_of_idempotency_are_kept_for_thirty_days(gateway: Gateway, database: Database) -> None:
@@ -39,22 +36,6 @@ async def test_keys_of_idempotency_are_kept_for_thirty_days(gateway: Gateway, da
     await database.pool.execute(_KEY, "young", 29)
     await housekeeping(gateway).clean()
     assert [row["key"] for row in await database.pool.fetch("SELECT key FROM idempotency_keys")] == ["young"]
-
-
-async def test_published_events_leave_the_outbox_long_after_and_waiting_ones_never(
-    gateway: Gateway, database: Database
-) -> None:
-    old, young, waiting = requested(), requested(), requested()
-    async with database.transaction() as connection:
-        await enqueue(connection, "gateway", old, young, waiting)
-        aged = "UPDATE outbox SET created_at = now() - interval '50 days'"
-        await connection.execute(aged)
-        published = "UPDATE outbox SET published_at = now() - make_interval(days => $2) WHERE event_id = $1"
-        await connection.execute(published, old.event_id, 46)
-        await connection.execute(published, young.event_id, 44)
-    await housekeeping(gateway).clean()
-    left = {row["event_id"] for row in await database.pool.fetch("SELECT event_id FROM outbox")}
-    assert left == {young.event_id, waiting.event_id}
 
 
 async def test_the_watchdog_forgets_only_what_has_ended_or_is_gone(gateway: Gateway, database: Database) -> None:

@@ -17,6 +17,7 @@ from PIL import Image
 from fluxline.contracts.limits import MAX_IMAGE_BYTES
 from fluxline.postgres.pool import Database
 from fluxline.storage.local import LocalStorage
+from fluxline_gateway.deps import Gateway
 from fluxline_gateway.errors import PROBLEM_JSON
 from fluxline_gateway.images import uploads
 from fluxline_gateway.images.uploads import display_name
@@ -260,6 +261,21 @@ async def test_a_deleted_image_is_gone_with_its_bytes(client: httpx.AsyncClient,
     assert (await client.delete(f"/v1/images/{image['id']}")).status_code == 204
     assert (await client.get(f"/v1/images/{image['id']}")).status_code == 404
     assert (await client.delete(f"/v1/images/{image['id']}")).status_code == 404
+    assert [item async for item in storage.list("")] == []
+
+
+async def test_a_thumbnail_that_was_in_the_making_does_not_outlive_its_image(
+    client: httpx.AsyncClient, gateway: Gateway, storage: LocalStorage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    [image] = (await upload(client, photo()))["accepted"]
+    make = gateway.inspections.thumbnail
+
+    async def overtaken(path: Path, target: Path) -> None:
+        await make(path, target)
+        assert (await client.delete(f"/v1/images/{image['id']}")).status_code == 204
+
+    monkeypatch.setattr(gateway.inspections, "thumbnail", overtaken)
+    assert (await client.get(f"/v1/images/{image['id']}/thumbnail")).status_code == 404
     assert [item async for item in storage.list("")] == []
 
 

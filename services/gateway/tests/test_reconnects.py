@@ -20,6 +20,7 @@ from fluxline.contracts.event import Event
 from fluxline.contracts.events import TrainingRequested
 from fluxline.runtime.bus import publish_as_it_is
 from fluxline.runtime.envelope import body_of, headers_of
+from fluxline_gateway.identity.keys import Principal
 from fluxline_gateway.live.event_stream import END, HEARTBEAT, live_stream
 from fluxline_gateway.live.hub import LiveHub
 from polling import poll_until
@@ -34,6 +35,7 @@ SEED = int(os.environ.get("RECONNECT_SEED", "11"))
 CLIENTS = 4
 AT_ONCE = 100
 GONE = (httpx.TransportError,)
+ADA = Principal("ada", None, frozenset())
 
 
 class Gateways:
@@ -195,7 +197,7 @@ async def test_a_hub_that_is_behind_tells_an_ended_training_to_the_last_event(
     seen: list[bytes] = []
 
     async def follow() -> None:
-        async for message in live_stream(replace(first.gateway, live=behind), "ada", cause.training_id, 0):
+        async for message in live_stream(replace(first.gateway, live=behind), ADA, cause.training_id, 0):
             seen.append(message)
 
     following = asyncio.create_task(follow())

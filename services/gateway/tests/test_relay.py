@@ -1,15 +1,19 @@
 """From the request to the stream: what is answered with 202 is published, once, with the request's trace."""
 
+import asyncio
 from pathlib import Path
 
 from nats.js import JetStreamContext
 
 from fluxline.contracts.events import TrainingRequested
+from fluxline.postgres.outbox import Relay, enqueue
+from fluxline.postgres.pool import Database
 from fluxline.runtime.envelope import read_event
 from fluxline.runtime.provision import provision
+from fluxline_gateway.deps import Gateway
 from polling import poll_until
 from servers import NatsServer, nats_server
-from streams import messages_of
+from streams import messages_of, requested
 
 from .jobs import order_of
 from .serving import served_gateway
@@ -54,3 +58,23 @@ async def test_trainings_are_accepted_while_nats_is_down_and_published_when_it_i
             projected = "SELECT count(*) = 3 FROM training_events"
             await poll_until(lambda: served.gateway.database.pool.fetchval(projected), 30)
     assert [str(training_id) for training_id in ids] == [answer.json()["id"] for answer in answers]
+
+
+async def test_published_events_leave_the_outbox_long_after_and_waiting_ones_never(
+    gateway: Gateway, database: Database
+) -> None:
+    old, young, waiting = requested(), requested(), requested()
+    async with database.transaction() as connection:
+        await enqueue(connection, "gateway", old, young, waiting)
+        await connection.execute("UPDATE outbox SET created_at = now() - interval '50 days'")
+        published = "UPDATE outbox SET published_at = now() - make_interval(days => $2) WHERE event_id = $1"
+        await connection.execute(published, old.event_id, 46)
+        await connection.execute(published, young.event_id, 44)
+    relaying = asyncio.create_task(Relay(database, gateway.bus).run())
+    try:
+        await poll_until(lambda: database.pool.fetchval("SELECT count(*) = 2 FROM outbox"))
+    finally:
+        relaying.cancel()
+        await asyncio.gather(relaying, return_exceptions=True)
+    left = {row["event_id"] for row in await database.pool.fetch("SELECT event_id FROM outbox")}
+    assert left == {young.event_id, waiting.event_id}

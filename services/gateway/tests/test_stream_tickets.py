@@ -54,13 +54,16 @@ async def test_a_ticket_opens_the_stream_and_its_history_without_a_key(
 
 
 async def test_what_a_ticket_opens_counts_as_its_owners_request(
-    client_of: ClientOf, anonymous: httpx.AsyncClient, database: Database
+    client_of: ClientOf, anonymous: httpx.AsyncClient, gateway: Gateway, database: Database
 ) -> None:
     await database.pool.execute("INSERT INTO owners (owner, requests_per_minute) VALUES ('bob', 3)")
     async with client_of("bob") as bob:
         training = await bob.post("/v1/trainings", json=await order_of(database, "bob"))
         url = await ticket_to(bob, training.json()["id"])
     assert [(await anonymous.get(url, headers=JSON)).status_code for _ in range(2)] == [200, 429]
+    await gateway.audit.flush(database)
+    refused = await database.pool.fetch("SELECT owner, key_id, path FROM key_audit WHERE status = 429")
+    assert [tuple(row) for row in refused] == [("bob", None, url.partition("?")[0])]
 
 
 async def test_a_ticket_opens_nothing_else(

@@ -16,7 +16,7 @@ _IMAGES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp"})
 _MAX_FILES = 5_000
 _MAX_CAPTION_BYTES = 100_000
 _FETCH_SECONDS = 300.0
-_RETRY_WAITS_S = (0.5, 1.0, 2.0, 4.0)
+_RETRY_WAITS_S = (0.5, 1.0, 2.0, 4.0, 8.0)
 
 
 class DatasetError(Exception):

@@ -20,6 +20,7 @@ from fluxline_gateway.answer_headers import DOCS_PATH, AnswerHeaders, docs_polic
 from fluxline_gateway.deps import Gateway
 from fluxline_gateway.etags import ETags
 from fluxline_gateway.identity.audit import AuditTrail
+from fluxline_gateway.live.stream_answer import call_then_stream
 from fluxline_gateway.live.stream_tickets import carries_ticket
 from fluxline_gateway.log_context import LogContext
 from fluxline_gateway.openapi import document as openapi
@@ -77,7 +78,16 @@ def make_app(
 
 
 class _Application(FastAPI):
-    """FastAPI, with headers on every answer: those to crashes are given outside of all middleware."""
+    """FastAPI, with headers on every answer: those to crashes are given outside of all middleware.
+
+    Live streams go on outside of everything, FastAPI's telemetry included: see `stream_answer`.
+    """
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve, and go on where the answer is a stream."""
+        if scope["type"] != "http":
+            return await super().__call__(scope, receive, send)
+        return await call_then_stream(super().__call__, scope, receive, send)
 
     def build_middleware_stack(self) -> ASGIApp:
         """Wrap all that FastAPI makes."""

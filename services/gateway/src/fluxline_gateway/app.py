@@ -25,11 +25,12 @@ from fluxline_gateway.images import direct_uploads, review
 from fluxline_gateway.images import routes as images
 from fluxline_gateway.images import upload_routes as image_uploads
 from fluxline_gateway.live import routes as events
-from fluxline_gateway.live import stream_access
+from fluxline_gateway.live import stream_access, stream_guard
 from fluxline_gateway.live.hub import LiveHub
 from fluxline_gateway.migrations import SCHEMA
 from fluxline_gateway.models import generation_routes as generations
 from fluxline_gateway.models import routes as models
+from fluxline_gateway.recurring import Work, now_and_then, write_last
 from fluxline_gateway.settings import GatewaySettings
 from fluxline_gateway.trainings import actions
 from fluxline_gateway.trainings import estimate_routes as training_estimates
@@ -41,7 +42,6 @@ from fluxline_gateway.webhooks import replicate
 from fluxline_gateway.webhooks import routes as webhook_routes
 from fluxline_gateway.webhooks.post import Poster
 from fluxline_gateway.webhooks.sender import WebhookSender
-from fluxline_gateway.write_behind import Flush, write_behind, write_last
 
 NAME = "gateway"
 ROUTERS = (
@@ -100,12 +100,14 @@ def build(settings: GatewaySettings, storage: Storage) -> tuple[Service, FastAPI
     service.background("relay", relay.run)
     service.background("live", live.run)
     service.on_drain(live.end_streams)
+    guard = partial(stream_guard.end_streams_of_ended_keys, database, live)
+    service.background("stream_guard", partial(now_and_then, "stream_guard", guard, stream_guard.CHECK_S))
     service.background("watchdog", Watchdog(database, service.bus, registry, patience(settings)).run)
     sender = WebhookSender(database, registry, Poster(settings.webhook_origins))
     service.background("webhooks", sender.run)
-    service.background("housekeeping", Housekeeping(database, relay, storage).run)
+    service.background("housekeeping", Housekeeping(database, storage).run)
     for name, flush, every_s in written_behind(gateway):
-        service.background(name, partial(write_behind, name, flush, every_s))
+        service.background(name, partial(now_and_then, name, flush, every_s))
     service.consume_batches(GATEWAY, Projection(database).handle)
     service.consume_batches(GATEWAY_ADVISORIES, Advisories(service.bus, registry).handle)
     for close in (database.close, storage.close, gateway.http.aclose):
@@ -122,7 +124,7 @@ def build(settings: GatewaySettings, storage: Storage) -> tuple[Service, FastAPI
     return service, app
 
 
-def written_behind(gateway: Gateway) -> tuple[tuple[str, Flush, float], ...]:
+def written_behind(gateway: Gateway) -> tuple[tuple[str, Work, float], ...]:
     """What requests leave to be stored a little later: a name, how it is stored, and seconds from time to time."""
     return (
         ("audit", partial(gateway.audit.flush, gateway.database), AUDIT_FLUSH_S),

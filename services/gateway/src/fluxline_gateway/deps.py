@@ -86,7 +86,9 @@ async def current_owner(
     request.state.principal = principal
     gateway.key_use.note(principal.key_id)
     await count(request, gateway, principal.owner)
-    scopes.require(principal, scopes.needed(request.method, request.scope["route"].path))
+    route: str = request.scope["route"].path
+    if not scopes.gives_itself_up(principal, request.method, route, request.path_params):
+        scopes.require(principal, scopes.needed(request.method, route))
     return principal
 
 

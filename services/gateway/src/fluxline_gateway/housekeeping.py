@@ -1,9 +1,11 @@
-"""Housekeeping: each hour, what nobody needs any more is dropped from the gateway's tables and from the storage."""
+"""Housekeeping: each hour, what nobody needs any more is dropped from the gateway's tables and from the storage.
+
+The outbox is not for this: its relay purges it.
+"""
 
 import asyncio
 from datetime import timedelta
 
-from fluxline.postgres.outbox import Relay
 from fluxline.postgres.pool import Database, database_error
 from fluxline.runtime.logs import get_logger
 from fluxline.storage import Storage, StorageError
@@ -23,9 +25,8 @@ log = get_logger(__name__)
 class Housekeeping:
     """Drops old rows; any number may run, at once too."""
 
-    def __init__(self, database: Database, relay: Relay, storage: Storage, *, every_s: float = EVERY_S) -> None:
+    def __init__(self, database: Database, storage: Storage, *, every_s: float = EVERY_S) -> None:
         self.database = database
-        self.relay = relay
         self.storage = storage
         self.every_s = every_s
 
@@ -42,7 +43,6 @@ class Housekeeping:
 
     async def clean(self) -> None:
         """Drop what is old or has ended; what lies in the storage comes last, for that may be out of reach."""
-        await self.relay.purge()
         async with self.database.transaction() as connection:
             await connection.execute(_PURGE_KEYS, KEEP_KEYS)
             await watches.purge(connection)

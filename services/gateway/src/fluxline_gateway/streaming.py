@@ -6,7 +6,9 @@ from collections.abc import Mapping
 from fastapi import Request, Response
 from fastapi.responses import StreamingResponse
 
+from fluxline.contracts.errors import ErrorCategory
 from fluxline.storage import Storage
+from fluxline_gateway.errors import ApiError
 
 _RANGE = re.compile(r"bytes=(?:(\d{1,18})-(\d{0,18})|-(\d{1,18}))", re.ASCII)
 _SAFE = {
@@ -26,14 +28,17 @@ async def stored_file(
     etag: str,
     headers: Mapping[str, str] | None = None,
 ) -> Response:
-    """The answer to GET or HEAD for a stored file of that size; 206, 304 and 416 where they apply."""
+    """The answer to GET or HEAD for a stored file of that size; 206 and 304 where they apply.
+
+    Raises ApiError 416 for a range outside of the file.
+    """
     shared = {**_SAFE, "Accept-Ranges": "bytes", "ETag": f'"{etag}"', **(headers or {})}
     if matches(request.headers.get("if-none-match"), etag):
         return Response(status_code=304, headers=shared)
     asked = request.headers.get("range") if request.headers.get("if-range", f'"{etag}"') == f'"{etag}"' else None
     span = byte_range(asked, size_bytes)
     if span is None:
-        return Response(status_code=416, headers={**shared, "Content-Range": f"bytes */{size_bytes}"})
+        raise _outside(size_bytes)
     start, length = span
     status = 206 if asked and length < size_bytes else 200
     shared["Content-Length"] = str(length)
@@ -43,6 +48,16 @@ async def stored_file(
         return Response(status_code=status, headers=shared, media_type=media_type)
     chunks = storage.stream(key, offset=start, length=length)
     return StreamingResponse(chunks, status, shared, media_type=media_type)
+
+
+def _outside(size_bytes: int) -> ApiError:
+    return ApiError(
+        416,
+        "Range not satisfiable",
+        category=ErrorCategory.VALIDATION,
+        hint=f"Ask for bytes within the file's {size_bytes}, or for all of it without a Range.",
+        headers={"Accept-Ranges": "bytes", "Content-Range": f"bytes */{size_bytes}"},
+    )
 
 
 def byte_range(header: str | None, size_bytes: int) -> tuple[int, int] | None:

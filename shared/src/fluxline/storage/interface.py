@@ -57,9 +57,12 @@ class Storage(Protocol):
         expires_s: int,
         filename: str | None = None,
         size_bytes: int | None = None,
+        signed_at: int | None = None,
     ) -> str:
         """A link that lets its holder do this one thing for `expires_s` seconds.
 
+        They count from `signed_at` (Unix seconds, not to come; None: now). Links for GET with the same arguments are
+        the same then, whoever makes them and when.
         `filename` is the name a browser saves it under. A link for PUT takes a file of exactly `size_bytes`, as
         often as it is sent, by a request that says its length (Content-Length). Nothing is sent now: the file need
         not exist. Raises ValueError unless `expires_s` is 1 to 604,800, and PUT, and only PUT, has a size.

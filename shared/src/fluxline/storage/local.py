@@ -65,9 +65,11 @@ class LocalStorage:
         expires_s: int,
         filename: str | None = None,
         size_bytes: int | None = None,
+        signed_at: int | None = None,
     ) -> str:
         """See Storage."""
-        expires, size = int(self._clock()) + validate_expiry(expires_s), validate_size(method, size_bytes)
+        begins = int(self._clock()) if signed_at is None else signed_at
+        expires, size = begins + validate_expiry(expires_s), validate_size(method, size_bytes)
         return self._signer.link(validate_key(key), method, expires, filename if size is None else str(size))
 
     def verify_signature(self, key: str, method: str, params: Mapping[str, str], now: float) -> None:

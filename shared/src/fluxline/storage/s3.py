@@ -17,6 +17,7 @@ from fluxline.storage.interface import CHUNK_BYTES, Method, StoredObject
 from fluxline.storage.keys import validate_key, validate_prefix, validate_range
 from fluxline.storage.s3_clients import Pinned, make_clients, make_transfers
 from fluxline.storage.s3_errors import status_of, translated
+from fluxline.storage.s3_links import LinkSigner
 from fluxline.storage.signing import content_disposition, validate_expiry, validate_size
 from fluxline.storage.threads import Threads
 
@@ -32,6 +33,7 @@ class S3Storage:
     ) -> None:
         self._bucket = bucket
         self._client, self._checker = make_clients(endpoint, access_key_id, secret_access_key, region)
+        self._links = LinkSigner(access_key_id, secret_access_key, region)
         self._transfers = make_transfers(self._client)
         self._threads = Threads(THREADS, "storage")
         self._may_write = False
@@ -94,6 +96,7 @@ class S3Storage:
         expires_s: int,
         filename: str | None = None,
         size_bytes: int | None = None,
+        signed_at: int | None = None,
     ) -> str:
         """See Storage; the size becomes one of the signed headers."""
         params: dict[str, str | int] = {"Bucket": self._bucket, "Key": validate_key(key)}
@@ -101,9 +104,12 @@ class S3Storage:
             params["ContentLength"] = size
         elif filename:
             params["ResponseContentDisposition"] = content_disposition(filename)
-        return self._client.generate_presigned_url(
+        url = self._client.generate_presigned_url(
             _OPERATIONS[method], Params=params, ExpiresIn=validate_expiry(expires_s)
         )
+        if signed_at is None or method != "GET":
+            return url
+        return self._links.sign(url, expires_s=expires_s, signed_at=signed_at)
 
     async def stream(
         self, key: str, *, offset: int = 0, length: int | None = None, chunk_bytes: int = CHUNK_BYTES

@@ -13,6 +13,7 @@ from fluxline_gateway.identity import keys, owners
 from fluxline_gateway.identity.api_keys import NO_SUCH_KEY, OF_MAKING, keys_page, revoke
 from fluxline_gateway.identity.audit_views import AuditEntry, audit_page
 from fluxline_gateway.identity.key_views import KeyIn, KeyOut, NewKeyOut
+from fluxline_gateway.identity.keys import KeyRecord
 from fluxline_gateway.identity.new_keys import make_key
 from fluxline_gateway.identity.owners import OwnerChange, OwnerOut
 from fluxline_gateway.identity.scopes import ADMIN_PATH
@@ -88,13 +89,16 @@ async def create_key_of_owner(
     return await make_key(gateway, caller, owner, request, body, idempotency_key)
 
 
+@router.get("/keys/{key_id}", operation_id="get_key_of_owner", responses=NO_SUCH_KEY)
+async def get_key_of_owner(key_id: UUID, gateway: Deps, _: Owner) -> KeyOut:
+    """Any owner's API key: its facts, also after it has ended."""
+    return KeyOut.model_validate(await _any_key(gateway, key_id))
+
+
 @router.delete("/keys/{key_id}", status_code=204, operation_id="revoke_key_of_owner", responses=NO_SUCH_KEY)
 async def revoke_key_of_owner(key_id: UUID, gateway: Deps, _: Owner) -> None:
     """Revoke any owner's API key, within ten seconds everywhere. Repeating this changes nothing."""
-    record = await keys.find(gateway.database.pool, key_id)
-    if record is None:
-        raise NotFound("Key")
-    await revoke(gateway, record)
+    await revoke(gateway, await _any_key(gateway, key_id))
 
 
 @router.get("/audit", operation_id="list_audit_of_owners")
@@ -112,6 +116,14 @@ async def list_audit_of_owners(
     Refused calls without a good key belong to no owner; of a flood of these, not all are recorded.
     """
     return await audit_page(gateway, owner, request, response, limit, cursor)
+
+
+async def _any_key(gateway: Gateway, key_id: UUID) -> KeyRecord:
+    """Raises `NotFound`."""
+    record = await keys.find(gateway.database.pool, key_id)
+    if record is None:
+        raise NotFound("Key")
+    return record
 
 
 async def _require(gateway: Gateway, owner: str) -> None:

@@ -9,7 +9,7 @@ from fluxline_gateway.errors import NotFound, problems
 from fluxline_gateway.idempotency import IdempotencyKey
 from fluxline_gateway.identity import keys
 from fluxline_gateway.identity.key_views import KeyIn, KeyOut, NewKeyOut
-from fluxline_gateway.identity.keys import KeyRecord
+from fluxline_gateway.identity.keys import KeyRecord, Principal
 from fluxline_gateway.identity.new_keys import make_key
 from fluxline_gateway.pages import DEFAULT_LIMIT, Cursor, Limit, Page, decode_cursor, page_of
 
@@ -47,13 +47,28 @@ async def create_key(
     return await make_key(gateway, owner, owner.owner, request, body, idempotency_key)
 
 
+@router.get("/{key_id}", operation_id="get_key", responses=NO_SUCH_KEY)
+async def get_key(key_id: UUID, gateway: Deps, owner: Owner) -> KeyOut:
+    """One API key's facts, also after it has ended; the key itself is not stored."""
+    return KeyOut.model_validate(await _own_key(gateway, owner, key_id))
+
+
 @router.delete("/{key_id}", status_code=204, operation_id="revoke_key", responses=NO_SUCH_KEY)
 async def revoke_key(key_id: UUID, gateway: Deps, owner: Owner) -> None:
-    """Revoke an API key, within ten seconds everywhere. It may be the calling one; repeating this changes nothing."""
+    """Revoke an API key, within ten seconds everywhere; repeating this changes nothing.
+
+    It may be the calling one, which needs no scope for that: whoever finds a key can end it. Live streams that the key
+    has opened end, too, within twenty seconds.
+    """
+    await revoke(gateway, await _own_key(gateway, owner, key_id))
+
+
+async def _own_key(gateway: Gateway, owner: Principal, key_id: UUID) -> KeyRecord:
+    """Raises `NotFound`."""
     record = await keys.find(gateway.database.pool, key_id)
     if record is None or record.owner != owner.owner:
         raise NotFound("Key")
-    await revoke(gateway, record)
+    return record
 
 
 async def keys_page(
@@ -67,6 +82,7 @@ async def keys_page(
 
 
 async def revoke(gateway: Gateway, record: KeyRecord) -> None:
-    """End the key; in this process at once."""
+    """End the key; in this process at once, with the streams that it has opened."""
     await keys.revoke(gateway.database.pool, record.id)
     gateway.keys.forget(record.id)
+    gateway.live.end_streams_if(lambda reader: reader.key_id == record.id)

@@ -7,7 +7,7 @@ import hashlib
 import re
 import secrets
 import string
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, TypeAlias
@@ -33,6 +33,7 @@ INSERT INTO api_keys (owner, key_sha256, hint, name, scopes, expires_at) VALUES 
 _GOOD = "revoked_at IS NULL AND (expires_at IS NULL OR expires_at > now())"
 _VERIFY = f"SELECT owner, id, scopes, expires_at FROM api_keys WHERE key_sha256 = $1 AND {_GOOD}"  # noqa: S608
 _HOLD = f"SELECT true FROM api_keys WHERE id = $1 AND {_GOOD} FOR SHARE"  # noqa: S608  # a constant condition
+_LIVING = f"SELECT id FROM api_keys WHERE id = ANY($1::uuid[]) AND {_GOOD}"  # noqa: S608  # as above
 _FACTS = "SELECT id, owner, name, hint, scopes, created_at, expires_at, last_used_at, revoked_at FROM api_keys"
 _LIST = f"{_FACTS} WHERE $1::text IS NULL OR owner = $1 ORDER BY created_at, id"
 _FIND = f"{_FACTS} WHERE id = $1"
@@ -92,6 +93,11 @@ async def verify(connection: Executor, key: str) -> Principal | None:
         return None
     row = await connection.fetchrow(_VERIFY, digest(key))
     return Principal(row["owner"], row["id"], frozenset(row["scopes"]), row["expires_at"]) if row else None
+
+
+async def living(connection: Executor, key_ids: Collection[UUID]) -> set[UUID]:
+    """Those of the keys that are good."""
+    return {row["id"] for row in await connection.fetch(_LIVING, list(key_ids))}
 
 
 async def hold(connection: Connection, key_id: UUID) -> bool:

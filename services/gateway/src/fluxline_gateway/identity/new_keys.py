@@ -14,7 +14,7 @@ from fluxline_gateway.idempotency import Created, create_once
 from fluxline_gateway.identity import keys
 from fluxline_gateway.identity.key_views import KeyIn, KeyOut, NewKeyOut
 from fluxline_gateway.identity.keys import Principal
-from fluxline_gateway.identity.scopes import SCOPES, Scope, scope_missing
+from fluxline_gateway.identity.scopes import ADMIN_PATH, SCOPES, Scope, scope_missing
 
 MAX_LIFETIME: Final = timedelta(days=36_525)
 
@@ -66,7 +66,8 @@ async def make_key(
         key, key_id = await keys.create(connection, owner, name=wanted.name, scopes=scopes, expires_at=expires_at)
         record = KeyOut.model_validate(await keys.find(connection, key_id))
         shown = NewKeyOut(**record.model_dump(), key=key)
-        return Created(f"/v1/keys/{key_id}", record.model_dump_json())
+        place = "/v1/keys" if owner == caller.owner else f"{ADMIN_PATH}/keys"  # where the caller can see it
+        return Created(f"{place}/{key_id}", record.model_dump_json())
 
     answer = await create_once(gateway.database, caller.owner, idempotency_key, request, wanted, make, status=201)
     if shown is None:

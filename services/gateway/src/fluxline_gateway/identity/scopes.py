@@ -1,5 +1,6 @@
 """Scopes: what an API key may do. Method and path of a call decide, so a new call needs no word about it."""
 
+from collections.abc import Mapping
 from typing import Final, Literal, TypeAlias, get_args
 
 from fluxline.contracts.errors import ErrorCategory
@@ -9,6 +10,7 @@ from fluxline_gateway.identity.keys import Principal
 Scope: TypeAlias = Literal["read", "write", "admin"]
 SCOPES: Final[tuple[Scope, ...]] = get_args(Scope)
 ADMIN_PATH: Final = "/v1/admin"
+KEY_PATH: Final = "/v1/keys/{key_id}"
 _READING: Final = ("GET", "HEAD")
 
 
@@ -17,6 +19,12 @@ def needed(method: str, route: str) -> Scope:
     if route == ADMIN_PATH or route.startswith(f"{ADMIN_PATH}/"):
         return "admin"
     return "read" if method in _READING else "write"
+
+
+def gives_itself_up(principal: Principal, method: str, route: str, named: Mapping[str, object]) -> bool:
+    """Whether a key revokes itself, which needs no scope: whoever has found one must be able to end it."""
+    own = principal.key_id is not None and str(named.get("key_id")).lower() == str(principal.key_id)
+    return own and method == "DELETE" and route == KEY_PATH
 
 
 def require(principal: Principal, scope: Scope) -> None:

@@ -1,4 +1,4 @@
-"""Links to stored images that stay the same for a while, so that an answer which holds them keeps its ETag."""
+"""Links to stored images that are the same for a while, of every replica: so an answer with them keeps its ETag."""
 
 import math
 import time
@@ -25,5 +25,6 @@ def end_of_link(now: float) -> int:
 
 @lru_cache(MAX_KEPT)
 def _signed(sign: Callable[..., str], key: str, until: int) -> str:
-    """The link until that second; kept, since an S3 signature holds the second at which it was made, too."""
-    return sign(key, expires_s=until - int(time.time()))
+    """The link until that second, as of the last moment at which it could be the first to be made."""
+    lifetime_s = AT_LEAST_S + STEP_S
+    return sign(key, expires_s=lifetime_s, signed_at=until - lifetime_s)

@@ -142,10 +142,10 @@ async def get_image_content(request: Request, gateway: Deps, image: OwnedImage) 
 
 
 @router.get("/{image_id:uuid}/thumbnail", operation_id="get_image_thumbnail", response_class=Response, responses=_FILE)
-async def get_image_thumbnail(request: Request, gateway: Deps, image: OwnedImage) -> Response:
+async def get_image_thumbnail(request: Request, gateway: Deps, store: Store, image: OwnedImage) -> Response:
     """A JPEG of at most 512 px on its longest side, upright; made when it is first asked for."""
     stored = await gateway.storage.stat(image.thumbnail_key)
-    size_bytes = stored.size_bytes if stored else await _make_thumbnail(gateway, image)
+    size_bytes = stored.size_bytes if stored else await _make_thumbnail(gateway, store, image)
     return await stored_file(
         request,
         gateway.storage,
@@ -178,11 +178,15 @@ async def delete_image(image_id: UUID, store: Store, owner: Owner) -> None:
         raise NotFound("Image")
 
 
-async def _make_thumbnail(gateway: Gateway, image: Image) -> int:
-    """Its size in bytes, once it is stored."""
+async def _make_thumbnail(gateway: Gateway, store: ImageStore, image: Image) -> int:
+    """Its size in bytes, once it is stored; raises `NotFound`, and leaves none, if the image was deleted meanwhile."""
     async with gateway.inspections.thumbnails:
         with TemporaryDirectory(prefix="fluxline-thumbnail-") as folder:
             original, small = Path(folder, "original"), Path(folder, "small")
             await gateway.storage.get(image.storage_key, original)
             await gateway.inspections.thumbnail(original, small)
-            return (await gateway.storage.put(image.thumbnail_key, small, content_type="image/jpeg")).size_bytes
+            stored = await gateway.storage.put(image.thumbnail_key, small, content_type="image/jpeg")
+    if not await store.stays(image.owner, image.id):
+        await gateway.storage.delete(image.thumbnail_key)
+        raise NotFound("Image")
+    return stored.size_bytes

@@ -43,6 +43,7 @@ ORDER BY created_at DESC, id DESC LIMIT $4
 """
 _FIND_SEVERAL = "SELECT * FROM images WHERE owner = $1 AND (id = ANY($2::uuid[]) OR sha256 = ANY($3::text[]))"
 _CAPTION = "UPDATE images SET caption = $3 WHERE owner = $1 AND id = $2 RETURNING *"
+_STAYS = "SELECT true FROM images WHERE owner = $1 AND id = $2 FOR KEY SHARE"
 _IN_USE = """
 SELECT EXISTS (
     SELECT FROM trainings WHERE image_ids @> ARRAY[$1::uuid] AND status NOT IN ('completed', 'failed', 'canceled')
@@ -163,6 +164,10 @@ class ImageStore:
             for key in (image.thumbnail_key, image.storage_key):
                 await self.storage.delete(key)
         return True
+
+    async def stays(self, owner: str, image_id: UUID) -> bool:
+        """Whether the image is there; of one that is being deleted, once that has come to its end."""
+        return await self.database.pool.fetchval(_STAYS, owner, image_id) is not None
 
     async def _compared_one(self, owner: str, row: asyncpg.Record | None) -> Image | None:
         return (await self.compared(owner, [_image(row)]))[0] if row else None

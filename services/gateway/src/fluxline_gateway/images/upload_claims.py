@@ -10,7 +10,8 @@ from datetime import timedelta
 from typing import Final
 from uuid import UUID, uuid4
 
-from fluxline.postgres.pool import Database
+from fluxline.postgres.pool import Database, database_error
+from fluxline.runtime.logs import get_logger
 
 CLAIM: Final = timedelta(seconds=20)
 WAIT_S: Final = 5.0
@@ -21,6 +22,9 @@ UPDATE image_uploads SET claim = $2, claimed_until = now() + $3::interval
 WHERE id = $1 AND (claim = $2 OR claimed_until IS NULL OR claimed_until < now()) RETURNING true
 """
 _RELEASE = "UPDATE image_uploads SET claim = NULL, claimed_until = NULL WHERE id = $1 AND claim = $2"
+
+
+log = get_logger(__name__)
 
 
 class UploadClaimed(Exception):
@@ -46,9 +50,15 @@ async def claimed(database: Database, upload_id: UUID) -> AsyncIterator[None]:
 
 
 async def _renew(database: Database, upload_id: UUID, claim: UUID) -> None:
+    """For ever; a database that is away for a moment does not end the claim."""
     while True:
         await asyncio.sleep(CLAIM.total_seconds() / 4)
-        await _claim(database, upload_id, claim)
+        try:
+            await _claim(database, upload_id, claim)
+        except Exception as error:
+            if database_error(error) is None:
+                raise
+            log.warning("upload_claim.waiting", reason=type(error).__name__)
 
 
 async def _claim(database: Database, upload_id: UUID, claim: UUID) -> bool:

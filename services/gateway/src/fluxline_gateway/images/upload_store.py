@@ -15,6 +15,8 @@ from fluxline.storage import Storage
 INCOMING: Final = "incoming/"
 LIFETIME: Final = timedelta(hours=24)
 MAX_PURGED: Final = 1000
+LOCK_CLASS: Final = 7_340_198
+"""Of the advisory locks on owners who announce uploads."""
 
 _ADD = "INSERT INTO image_uploads (id, owner, expires_at) VALUES ($1, $2, now() + $3::interval) RETURNING expires_at"
 _ADD_FILES = """
@@ -23,6 +25,7 @@ SELECT $1, number, filename, size_bytes, sha256, $2 || number, image_id
 FROM unnest($3::text[], $4::bigint[], $5::text[], $6::uuid[])
     WITH ORDINALITY AS announced (filename, size_bytes, sha256, image_id, number)
 """
+_TAKE_TURN = "SELECT pg_advisory_xact_lock($1, hashtext($2))"
 _OPEN = """
 SELECT count(*) FROM image_uploads
 WHERE owner = $1 AND expires_at > now()
@@ -106,7 +109,11 @@ class UploadStore:
         return Upload(upload_id, owner, expires_at, files)
 
     async def count_open(self, connection: Connection, owner: str) -> int:
-        """How many of the owner's uploads wait for files that were not judged yet."""
+        """How many of the owner's uploads wait for files that were not judged yet.
+
+        Requests of one owner, on any gateway, count one after the other: the next one counts what this one adds.
+        """
+        await connection.execute(_TAKE_TURN, LOCK_CLASS, owner)
         count: int = await connection.fetchval(_OPEN, owner)
         return count
 

@@ -5,20 +5,16 @@ past (one knows what the other does not know yet); after it, all come through th
 and none sent twice, whichever replica has stored what.
 """
 
-import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import aclosing
 from datetime import UTC, datetime
 from typing import NamedTuple
 from uuid import UUID
 
 import asyncpg
-from starlette.responses import Response
-from starlette.types import Receive, Scope, Send
 
-from fluxline.runtime.logs import get_logger
 from fluxline_gateway.deps import Gateway
 from fluxline_gateway.errors import NotFound
+from fluxline_gateway.identity.keys import Principal
 from fluxline_gateway.live.history import sse, stored_sequences
 from fluxline_gateway.live.hub import Subscriber
 from fluxline_gateway.live.past import has_told, past_messages
@@ -26,14 +22,10 @@ from fluxline_gateway.trainings.routes import find_training
 from fluxline_gateway.trainings.state import TERMINAL, TrainingState
 from fluxline_gateway.trainings.views import training_out
 
-SEND_TIMEOUT_S = 30.0
-"""How long a client may take no byte before it is dropped; it reconnects and replays."""
 HEARTBEAT = b": still here\n\n"
 END = sse(None, "end", "{}")
 ENDS = frozenset({"model.published", "training.failed", "training.canceled", "training.delete_requested"})
 REOPENS = "training.retry_requested"
-
-log = get_logger(__name__)
 
 
 class _Opening(NamedTuple):
@@ -45,18 +37,20 @@ class _Opening(NamedTuple):
     settled: bool
 
 
-async def live_stream(gateway: Gateway, owner: str, training_id: UUID, after: int | None) -> AsyncGenerator[bytes]:
+async def live_stream(
+    gateway: Gateway, reader: Principal, training_id: UUID, after: int | None
+) -> AsyncGenerator[bytes]:
     """The stream's messages; `after` is the last sequence that the client has, None for a new one.
 
     Thousands of these are open at a time, most of them silent: what only the beginning needs is let go of.
     """
     hub = gateway.live
     await hub.wait_until_reading()
-    with hub.subscribe(training_id) as subscriber:
+    with hub.subscribe(training_id, reader) as subscriber:
         if not await hub.projected.reaches(subscriber.floor):
             return
         try:
-            snapshot, opening = await _open(gateway, owner, training_id, subscriber, after)
+            snapshot, opening = await _open(gateway, reader.owner, training_id, subscriber, after)
         except NotFound:  # deleted since the request came in
             yield END
             return
@@ -109,7 +103,7 @@ async def _live(
             yield event.message
         elif event is None and ended and has_told(gateway.live.told, known):
             return
-        elif event is None:
+        elif event is None and not subscriber.lagging:
             yield HEARTBEAT
 
 
@@ -121,45 +115,3 @@ def _is_settled(gateway: Gateway, row: asyncpg.Record) -> bool:
     """Whether the training has been at its end for so long that nothing follows."""
     updated_at: datetime = row["updated_at"]
     return (datetime.now(UTC) - updated_at).total_seconds() > gateway.live.linger_s
-
-
-class EventStream(Response):
-    """Sends messages as they come, until they end, the client leaves, or it takes none for `send_timeout_s`."""
-
-    media_type = "text/event-stream"
-
-    def __init__(self, messages: AsyncGenerator[bytes], *, send_timeout_s: float = SEND_TIMEOUT_S) -> None:
-        super().__init__(headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"})
-        del self.headers["content-length"]
-        self.messages = messages
-        self.send_timeout_s = send_timeout_s
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send and watch the client at once; what ends first ends the other."""
-        tasks = [asyncio.create_task(self._send(send)), asyncio.create_task(_disconnected(receive))]
-        try:
-            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
-        for task in done:
-            task.result()
-
-    async def _send(self, send: Send) -> None:
-        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
-        async with aclosing(self.messages) as messages:
-            async for message in messages:
-                try:
-                    async with asyncio.timeout(self.send_timeout_s):
-                        await send({"type": "http.response.body", "body": message, "more_body": True})
-                except TimeoutError:
-                    log.info("live.client_too_slow")
-                    return
-                del message  # the next one may be hours away
-        await send({"type": "http.response.body", "body": b""})
-
-
-async def _disconnected(receive: Receive) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass

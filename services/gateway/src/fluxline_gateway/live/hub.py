@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import defaultdict, deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime
 from typing import NamedTuple
@@ -18,6 +18,7 @@ from fluxline.runtime.cancelation import raise_if_canceled
 from fluxline.runtime.envelope import read_event
 from fluxline.runtime.errors import Unreadable
 from fluxline.runtime.logs import get_logger
+from fluxline_gateway.identity.keys import Principal
 from fluxline_gateway.live.history import event_message, event_out, is_of_training
 from fluxline_gateway.live.projected import OUTAGE, Projected
 
@@ -49,7 +50,10 @@ class LiveEvent(NamedTuple):
 class Subscriber:
     """One open page. `recent` and its queue hold together all that the hub told and tells of the training."""
 
-    def __init__(self, recent: list[LiveEvent], floor: int, told: int | None, queue_size: int) -> None:
+    def __init__(
+        self, recent: list[LiveEvent], floor: int, told: int | None, queue_size: int, reader: Principal | None = None
+    ) -> None:
+        self.reader = reader
         self.recent = recent
         """The training's events after the sequence `floor`, up to `told` (None: the hub knows none yet)."""
         self.floor = floor
@@ -59,7 +63,7 @@ class Subscriber:
         self.queue: asyncio.Queue[LiveEvent | None] = asyncio.Queue(queue_size)
 
     def end(self) -> None:
-        """Have the page reconnect: this process stops."""
+        """Have the page reconnect: this process stops, or the page's key is no longer good."""
         self.lagging = True
         with suppress(asyncio.QueueFull):
             self.queue.put_nowait(None)
@@ -111,6 +115,19 @@ class LiveHub:
         self._reading = asyncio.Event()
         self._ending = False
 
+    def end_streams_if(self, is_over: Callable[[Principal], bool]) -> None:
+        """End the streams of those readers."""
+        for subscribers in self._subscribers.values():
+            for subscriber in subscribers:
+                if subscriber.reader and is_over(subscriber.reader):
+                    subscriber.end()
+
+    @property
+    def readers(self) -> Iterator[Principal]:
+        """Whose streams are open, one for each."""
+        for subscribers in self._subscribers.values():
+            yield from (subscriber.reader for subscriber in subscribers if subscriber.reader)
+
     def end_streams(self) -> None:
         """End every open page's stream, and every one that opens from now on; they reconnect elsewhere and replay."""
         self._ending = True
@@ -142,10 +159,13 @@ class LiveHub:
                     await self._moved.wait()
 
     @contextmanager
-    def subscribe(self, training_id: UUID) -> Iterator[Subscriber]:
-        """Watch a training, without a gap between the recent past and the queue; leaving frees everything."""
+    def subscribe(self, training_id: UUID, reader: Principal | None = None) -> Iterator[Subscriber]:
+        """Watch a training, without a gap between the recent past and the queue; leaving frees everything.
+
+        `reader` is whose key or token this hangs on (None: on none).
+        """
         recent = [event for event in self._ring if event.training_id == training_id]
-        subscriber = Subscriber(recent, self._floor, self.told, self.queue_size)
+        subscriber = Subscriber(recent, self._floor, self.told, self.queue_size, reader)
         self._subscribers[training_id].add(subscriber)
         if self._ending:
             subscriber.end()

@@ -12,10 +12,11 @@ from pydantic.config import JsonDict
 from fluxline_gateway import examples
 from fluxline_gateway.deps import Deps
 from fluxline_gateway.errors import problems
-from fluxline_gateway.live.event_stream import EventStream, live_stream
+from fluxline_gateway.live.event_stream import live_stream
 from fluxline_gateway.live.history import MAX_EVENTS, EventOut
 from fluxline_gateway.live.past import past_events
 from fluxline_gateway.live.stream_access import StreamOwner
+from fluxline_gateway.live.stream_answer import EventStream
 from fluxline_gateway.trainings.routes import find_training
 from fluxline_gateway.trainings.state import TrainingState
 
@@ -70,9 +71,10 @@ async def training_events(
     """What happened, as it happens: a stream of server-sent events, a snapshot first, then every event.
 
     With `Accept: application/json` it is the history, as a list.
-    `Last-Event-ID` (or `after`) replays what was missed. The stream ends with the event `end` when the training has.
+    `Last-Event-ID` (or `after`) replays what was missed. The stream ends with the event `end` when the training has;
+    without it, soon after the key was revoked or has expired: who reconnects is answered 401 then.
     """
-    row = await find_training(gateway, owner, training_id)
+    row = await find_training(gateway, owner.owner, training_id)
     if "application/json" in request.headers.get("accept", ""):
         known = TrainingState.model_validate_json(row["state"]).sequence
         items = await past_events(gateway, training_id, max(after or 0, cursor or 0), limit, known)

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict
 from fluxline_gateway import examples
 from fluxline_gateway.deps import Deps, Owner, bearer, count, current_owner
 from fluxline_gateway.errors import problems
+from fluxline_gateway.identity.keys import Principal
 from fluxline_gateway.live.stream_tickets import PARAMETER
 from fluxline_gateway.trainings.routes import find_training
 
@@ -50,16 +51,18 @@ async def stream_owner(
     gateway: Deps,
     credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(bearer)],
     ticket: Annotated[str | None, Security(ticket_in_query)] = None,
-) -> str:
+) -> Principal:
     """Whose training may be read; a ticket counts where no key was sent."""
     if credentials is None and ticket is not None:
         owner = await gateway.tickets.owner_of(gateway.database, training_id, ticket, time.time())
+        principal = Principal(owner, None, frozenset({"read"}))
+        request.state.principal = principal
         await count(request, gateway, owner)
-        return owner
-    return (await current_owner(request, gateway, credentials)).owner
+        return principal
+    return await current_owner(request, gateway, credentials)
 
 
-StreamOwner = Annotated[str, Depends(stream_owner)]
+StreamOwner = Annotated[Principal, Depends(stream_owner)]
 
 
 @router.post(

@@ -37,7 +37,8 @@ def describe_answers(method: str, path: str, operation: Document) -> None:
         headers = references(["Cache-Control", "ETag", "traceparent"])
         responses.setdefault("304", {"description": "It is what If-None-Match names", "headers": headers})
     if "416" in responses:
-        responses.setdefault("206", responses["200"] | {"description": "The part that Range names"})
+        headers = responses["200"]["headers"] | references(["Content-Range"])
+        responses.setdefault("206", responses["200"] | {"description": "The part that Range names", "headers": headers})
     operation["responses"] = dict(sorted(responses.items()))
     operation["responses"]["default"] = {"$ref": "#/components/responses/Problem"}
 

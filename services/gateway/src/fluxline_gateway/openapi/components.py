@@ -16,6 +16,9 @@ def _header(description: str, example: object, schema: Mapping[str, Any] = _TEXT
 
 HEADERS: Final[Mapping[str, Document]] = {
     "Cache-Control": _header("whether and for how long the answer may be kept", "private, no-cache"),
+    "Content-Range": _header(
+        "which part of the file this is; its size alone when there is no such part", "bytes */2048"
+    ),
     "ETag": _header("names this version of the answer: send it in If-None-Match", '"5d41402abc4b2a76b9719d911017c592"'),
     "Idempotent-Replayed": _header("`true` when this is the answer to an earlier request of the same key", "true"),
     "Link": _header('the next page, with `rel="next"` (RFC 8288)', '</v1/images?cursor=WyIyMDI2Il0>; rel="next"'),
@@ -67,6 +70,8 @@ def headers_of_error(status: int) -> list[str]:
     names = ["traceparent"]
     if status in _WAITS:
         names.append("Retry-After")
+    if status == 416:
+        names += ["Content-Range", "RateLimit", "RateLimit-Policy"]
     if status in _CHALLENGES:
         names.append("WWW-Authenticate")
     if status in _COUNTED:

@@ -60,6 +60,12 @@ _PROBLEMS: Final[Mapping[int, ApiError]] = {
             category=ErrorCategory.VALIDATION,
             hint="Send multipart/form-data, with the photos in the field `files`.",
         ),
+        ApiError(
+            416,
+            "Range not satisfiable",
+            category=ErrorCategory.VALIDATION,
+            hint="Ask for bytes within the file's 3812604, or for all of it without a Range.",
+        ),
         InvalidFields(FieldError(field="limit", message="Input should be less than or equal to 100")),
         ApiError(
             429,
