@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.ready
 MEMBERS := shared services/gateway services/zipper services/trainer services/publisher services/generator \
-	services/debug-collector cli sandbox
+	services/debug-collector services/studio cli sandbox
 SOURCES := $(foreach member,$(MEMBERS),$(member)/src)
 
 .DEFAULT_GOAL := help

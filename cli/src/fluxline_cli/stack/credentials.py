@@ -28,6 +28,7 @@ class Credentials:
 
     storage_secret: str = field(default_factory=_secret)
     collector_token: str = field(default_factory=_secret)
+    studio_secret: str = field(default_factory=_secret)
     webhook_secret: str = field(default_factory=_webhook_secret)
     database_passwords: dict[str, str] = field(
         default_factory=lambda: {role: _secret() for role in (SUPERUSER, *ROLES)}

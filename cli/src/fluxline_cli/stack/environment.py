@@ -27,6 +27,7 @@ _NOT_INHERITED = VARIABLES | {
     "STORAGE_SECRET",
     "COLLECTOR_TOKEN",
     "COLLECTOR_ALERT_URLS",
+    "STUDIO_SECRET",
 }
 
 
@@ -81,7 +82,16 @@ class Environments:
             env["COLLECTOR_ALERT_URLS"] = channels
         if name == "gateway":
             env["GATEWAY_COLLECTOR_URL"] = self.ports.url("collector")
+        if name == "studio":
+            env |= self._studio()
         return env
+
+    def _studio(self) -> dict[str, str]:
+        return {
+            "STUDIO_GATEWAY_URL": self.ports.url("gateway"),
+            "STUDIO_SECRET": self.credentials.studio_secret,
+            "STUDIO_COOKIE_SECURE": "false",  # plain HTTP, on this machine alone
+        }
 
     def _storage(self) -> dict[str, str]:
         if self.providers.r2:

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from fluxline_cli.stack.errors import StackError
 
 HOST = "127.0.0.1"
-FIXED = {"gateway": 8000, "collector": 8010, "sandbox": 8090}
-"""What a person or a frontend talks to; `8080` is kept for the studio."""
+FIXED = {"gateway": 8000, "collector": 8010, "studio": 8080, "sandbox": 8090}
+"""What a person or a frontend talks to."""
 _FREE_RANGE = range(18_000, 32_768)
 """Below the ports that systems hand out to outgoing connections, so that nobody takes one between two starts."""
 

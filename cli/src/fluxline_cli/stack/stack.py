@@ -121,7 +121,7 @@ class Stack:
         return StackState(
             home=str(self.layout.home),
             gateway_url=ports.url("gateway"),
-            studio_url=None,
+            studio_url=ports.url("studio"),
             collector_url=ports.url("collector"),
             sandbox_url=ports.url("sandbox") if self.providers.needs_sandbox else None,
             nats_url=ports.url("nats", "nats"),

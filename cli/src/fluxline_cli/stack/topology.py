@@ -5,7 +5,7 @@ from fluxline_cli.stack.environment import Environments
 from fluxline_cli.stack.ports import Ports
 from fluxline_cli.stack.program import Program, answers, python_module
 
-SERVICES = ("gateway", "zipper", "trainer", "publisher", "generator", "collector")
+SERVICES = ("gateway", "zipper", "trainer", "publisher", "generator", "collector", "studio")
 PORT_NAMES = ["nats", "nats_monitor", "postgres", "sandbox", *SERVICES]
 STATELESS = tuple(name for name in SERVICES if name not in ROLES)
 STATEFUL = tuple(name for name in SERVICES if name in ROLES)

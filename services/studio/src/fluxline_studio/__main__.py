@@ -1,0 +1,5 @@
+"""`python -m fluxline_studio`."""
+
+from fluxline_studio.app import main
+
+raise SystemExit(main())
