@@ -75,8 +75,9 @@ bench-collector: setup ## The collector's rate beside its peers, and its answers
 bench-streams: setup ## What an open live stream costs the gateway: memory, CPU, time until an event arrives
 	@$(BIN)/python bench/streams.py
 
-docs: setup ## Write what is generated: docs/openapi.json, docs/api.md, docs/cli.md, types in docs/clients
+docs: setup ## Write what is generated: docs/openapi.json, docs/api.md, docs/cli.md, types in docs/clients, users of NATS
 	@PYTHONPATH=docs $(BIN)/python -m api_documents
+	@$(BIN)/python -m fluxline.runtime.nats_users --variables > deploy/nats/authorization.conf
 
 format: setup ## Format and mend what can be mended
 	@$(BIN)/ruff check --fix --quiet . || true

@@ -26,7 +26,7 @@ COMMAND_TIMEOUT_S = 60
 class NatsServer(Process):
     """NATS with JetStream that syncs every message to disk; `monitor_url` is its HTTP monitoring."""
 
-    def __init__(self, home: Path) -> None:
+    def __init__(self, home: Path, authorization: str = "") -> None:
         port, monitor_port = free_ports(2)
         self.url = f"nats://127.0.0.1:{port}"
         self.monitor_url = f"http://127.0.0.1:{monitor_port}"
@@ -34,7 +34,7 @@ class NatsServer(Process):
         config = home / "nats.conf"
         config.write_text(
             f"listen: 127.0.0.1:{port}\nhttp: 127.0.0.1:{monitor_port}\n"
-            f"jetstream {{ store_dir: {json.dumps(str(self.store))}, sync_interval: always }}\n"
+            f"jetstream {{ store_dir: {json.dumps(str(self.store))}, sync_interval: always }}\n" + authorization
         )
         super().__init__([script("nats-server"), "-c", str(config)], home / "log", self._is_ready)
 
@@ -155,9 +155,12 @@ class SeaweedServer(Process):
 
 
 @contextmanager
-def nats_server() -> Iterator[NatsServer]:
-    """A NATS server with JetStream: `.url`, `.monitor_url`, `.pid`, `.kill()`, `.restart()`."""
-    with temporary_home("nats") as home, NatsServer(home) as server:
+def nats_server(authorization: str = "") -> Iterator[NatsServer]:
+    """A NATS server with JetStream: `.url`, `.monitor_url`, `.pid`, `.kill()`, `.restart()`.
+
+    With that block of its configuration, if given; without one everybody may do everything.
+    """
+    with temporary_home("nats") as home, NatsServer(home, authorization) as server:
         yield server
 
 

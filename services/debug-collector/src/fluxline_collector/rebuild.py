@@ -24,6 +24,7 @@ from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 from prometheus_client import CollectorRegistry
 
 from fluxline.contracts.catalog import EVENTS_STREAM
+from fluxline.contracts.permissions import inbox_of_pulls, inbox_prefix
 from fluxline.postgres.pool import Connection, Database
 from fluxline.runtime.envelope import Received, received_from
 from fluxline_collector.metrics import CollectorMetrics
@@ -77,7 +78,9 @@ async def rebuild(nats_url: str, database_url: str) -> Rebuilt:
     """Do both. Raises what nats-py and asyncpg raise when a server is away; then run it again."""
     database = Database(database_url, "collector")
     await database.open()
-    client = await nats.connect([url.strip() for url in nats_url.split(",")], max_reconnect_attempts=10)
+    client = await nats.connect(
+        [url.strip() for url in nats_url.split(",")], max_reconnect_attempts=10, inbox_prefix=inbox_prefix("collector")
+    )
     try:
         store = EventStore(database, CollectorMetrics(CollectorRegistry()))
         read = stored = 0
@@ -99,7 +102,9 @@ async def stream_from_first(jetstream: JetStreamContext) -> AsyncIterator[list[R
     position, left = 0, state.messages
     while left and position < state.last_seq:
         config = _reading_from(position + 1)
-        subscription = await jetstream.pull_subscribe("", stream=EVENTS_STREAM.name, config=config)
+        subscription = await jetstream.pull_subscribe(
+            "", stream=EVENTS_STREAM.name, config=config, inbox_prefix=inbox_of_pulls("collector")
+        )
         try:
             expected = 1
             while left and position < state.last_seq:

@@ -36,13 +36,19 @@ TIMEOUT_S = 10.0
 OUTCOMES_BYTES = 256 * 1024**2
 
 
-async def provision(nats_url: str, *, replicas: int = 1, only_missing: bool = False) -> None:
+async def provision(
+    nats_url: str, *, replicas: int = 1, only_missing: bool = False, inbox_prefix: str = "_INBOX"
+) -> None:
     """Make the JetStream at `nats_url` equal to the catalog. Safe to run any number of times, and at once.
 
     With `only_missing` what is there stays as it is: how a service mends a JetStream that lost something.
     """
     client = await nats.connect(
-        nats_url.split(","), connect_timeout=5, max_reconnect_attempts=20, reconnect_time_wait=0.5
+        nats_url.split(","),
+        connect_timeout=5,
+        max_reconnect_attempts=20,
+        reconnect_time_wait=0.5,
+        inbox_prefix=inbox_prefix,
     )
     try:
         jetstream = client.jetstream(timeout=TIMEOUT_S)
