@@ -14,7 +14,7 @@ from fluxline.runtime.provision import provision
 from servers import NatsServer, nats_server
 
 SERVICES = tuple(PERMISSIONS)
-SHIPPED = Path(__file__).parents[2] / "deploy" / "nats" / "authorization.conf"
+SHIPPED = Path(__file__).parents[2] / "deploy" / "nats" / "users" / "authorization.conf"
 EVERYBODYS = frozenset(subject for subject in EVENTS if subject.startswith("stage."))
 
 

@@ -6,8 +6,6 @@ dropped with their week keep the rows they have.
 """
 
 import asyncio
-import os
-import sys
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -27,6 +25,7 @@ from fluxline.contracts.catalog import EVENTS_STREAM
 from fluxline.contracts.permissions import inbox_of_pulls, inbox_prefix
 from fluxline.postgres.pool import Connection, Database
 from fluxline.runtime.envelope import Received, received_from
+from fluxline.runtime.settings import required_value_of
 from fluxline_collector.metrics import CollectorMetrics
 from fluxline_collector.rollup import COLUMNS_READ, STATEMENT_TIMEOUT_S, rollup_sql
 from fluxline_collector.store import EventStore
@@ -172,10 +171,7 @@ async def _roll_up_slice(connection: Connection, after: UUID, oldest: datetime) 
 
 def main() -> None:
     """Rebuild from the servers that the environment names."""
-    missing = [name for name in ("NATS_URL", "DATABASE_URL") if not os.environ.get(name)]
-    if missing:
-        sys.exit(f"{missing[0]}: is not set → set it as for the collector itself")
-    print(asyncio.run(rebuild(os.environ["NATS_URL"], os.environ["DATABASE_URL"])))
+    print(asyncio.run(rebuild(required_value_of("NATS_URL"), required_value_of("DATABASE_URL"))))
 
 
 if __name__ == "__main__":
