@@ -10,6 +10,7 @@ from typing import Self
 
 import httpx
 
+from e2e.running import SETTINGS
 from processes import free_ports
 
 ROOT = Path(__file__).parents[2]
@@ -24,7 +25,7 @@ class Composed:
     def __init__(self, project: str) -> None:
         ports = free_ports(3)
         names = ("GATEWAY_PORT", "SANDBOX_PORT", "S3_PORT")
-        self._env = os.environ | dict(zip(names, map(str, ports), strict=True))
+        self._env = os.environ | SETTINGS | dict(zip(names, map(str, ports), strict=True))
         self._project = project
         self.gateway_url = f"http://127.0.0.1:{ports[0]}"
         self.sandbox_url = f"http://127.0.0.1:{ports[1]}"

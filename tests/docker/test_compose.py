@@ -64,7 +64,7 @@ async def test_photos_become_a_published_model_and_the_collector_has_seen_it(
     done = await completed(api, training["id"])
     assert done["result"]["huggingface"]["repo"]
     summary = (await api.get(f"/v1/trainings/{training['id']}/debug")).json()
-    assert summary["status"] == "completed", summary
+    assert summary["status"] == "succeeded", summary
 
 
 async def test_work_spreads_over_replicas(system: Composed, api: httpx.AsyncClient, photos: list[Path]) -> None:
