@@ -12,7 +12,7 @@ EXPORT = $(BIN)/uv export --quiet --no-emit-workspace --no-header --format requi
 IMAGES := deploy/docker/requirements
 
 .DEFAULT_GOAL := help
-.PHONY: help setup up demo test check lint types imports unit test-faults test-diagnosis test-docker soak test-fuzz bench-collector bench-streams docs format lock clean
+.PHONY: help setup up demo test check lint types imports unit test-faults test-diagnosis test-docker test-browser soak test-fuzz bench-collector bench-streams bench-pages docs format lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -63,6 +63,9 @@ test-diagnosis: setup ## One fault per job on the real stack, and a planted secr
 test-docker: setup ## docker-compose.yml in containers: a job, replicas, kills, data that stay; needs Docker
 	@FLUXLINE_REQUIRE_DOCKER=1 $(BIN)/pytest -q tests/docker
 
+test-browser: setup ## The studio in Chromium on the real stack
+	@FLUXLINE_REQUIRE_BROWSER=1 $(BIN)/pytest -q tests/browser --timeout 300
+
 soak: setup ## 200 jobs while a random process is killed every second (JOBS=, SEED=)
 	@$(BIN)/python tests/faults/soak.py $(if $(JOBS),--jobs $(JOBS)) $(if $(SEED),--seed $(SEED))
 
@@ -81,6 +84,12 @@ bench-collector: setup ## The collector's rate beside its peers, and its answers
 bench-streams: setup ## What an open live stream costs the gateway: memory, CPU, time until an event arrives
 	@$(BIN)/python bench/streams.py
 
+bench-pages: setup ## What 200 open job pages cost a studio: memory, CPU, time until a change is seen
+	@$(BIN)/python bench/pages.py
+
+screenshots: setup ## Every page of the studio, checked by axe and written to docs/images: light, dark, desktop, phone
+	@FLUXLINE_REQUIRE_BROWSER=1 STUDIO_SCREENSHOTS=docs/images $(BIN)/pytest -q tests/browser/test_every_page.py --timeout 600
+
 docs: setup ## Write what is generated: docs/openapi.json, docs/api.md, docs/cli.md, types in docs/clients, users of NATS
 	@PYTHONPATH=docs $(BIN)/python -m api_documents
 	@$(BIN)/python -m fluxline.runtime.nats_users --variables > deploy/nats/users/authorization.conf
@@ -93,7 +102,7 @@ lock: setup ## Resolve the dependencies anew into requirements.lock
 	@$(BIN)/uv lock --quiet --upgrade
 	@$(EXPORT) --all-packages -o requirements.lock
 	@$(EXPORT) --only-group build -o $(IMAGES)/build.txt
-	@for name in gateway zipper trainer publisher generator collector sandbox; do \
+	@for name in gateway zipper trainer publisher generator collector studio sandbox; do \
 		$(EXPORT) --package fluxline-$$name --no-dev -o $(IMAGES)/$$name.txt; done
 	@$(EXPORT) --all-packages --no-dev -o $(IMAGES)/ops.txt
 

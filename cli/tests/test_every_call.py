@@ -42,6 +42,11 @@ COMMANDS = {
     "list_alerts": "alerts list --status open",
     "list_alert_rules": "alerts rules",
     "send_test_alert": "alerts test",
+    "get_health": "admin health",
+    "list_dead_letters": "admin dead-letters --durable trainer",
+    "get_dead_letter": "admin dead-letter 17",
+    "replay_dead_letter": "admin replay 17",
+    "drop_dead_letter": "admin drop 17 --yes",
     "list_models": "models list",
     "get_model": f"models show {ID}",
     "download_weights": f"models weights {ID} -o FILE",
@@ -49,6 +54,7 @@ COMMANDS = {
     "generate_with_base_model": "generate boat --no-wait",
     "list_generations": "generations list",
     "get_generation": f"generations show {ID}",
+    "get_generated_image": f"generations image {ID} 0 -o FILE",
     "get_limits": "limits",
     "get_me": "me",
     "list_keys": "keys list",
@@ -79,9 +85,14 @@ COMMANDS = {
 }
 NOT_FOR_PEOPLE = {"receive_replicate_webhook"}
 """What only a provider calls."""
-WITHOUT_JSON = {"get_limits", "delete_image", "delete_training", "revoke_key", "revoke_key_of_owner"} | {
-    name for name, command in COMMANDS.items() if " -o " in command
-}
+WITHOUT_JSON = {
+    "get_limits",
+    "delete_image",
+    "delete_training",
+    "revoke_key",
+    "revoke_key_of_owner",
+    "drop_dead_letter",
+} | {name for name, command in COMMANDS.items() if " -o " in command}
 """What prints JSON anyway, saves a file, or has nothing to print."""
 OPERATIONS = {operation["operationId"] for path in DOCUMENT["paths"].values() for operation in path.values()}
 

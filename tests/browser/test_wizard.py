@@ -177,4 +177,5 @@ async def test_captions_reach_the_training_and_lacking_trigger_words_are_put_bef
     async with signed_in.expect_request("**/api/trainings") as sent:
         await signed_in.get_by_role("button", name="Start training").click()
     request = await asyncio.wait_for(sent.value, 10)
+    await signed_in.wait_for_url(re.compile(r"/trainings/"))
     assert "ADATOK, in a garden" in request.post_data_json["captions"].values()

@@ -18,7 +18,7 @@ pytestmark = [
     pytest.mark.skipif(not engine_is_at_hand() and "FLUXLINE_REQUIRE_DOCKER" not in os.environ, reason="needs Docker"),
     pytest.mark.timeout(1800),
 ]
-SERVICES = ("gateway", "zipper", "trainer", "publisher", "generator", "collector")
+SERVICES = ("gateway", "zipper", "trainer", "publisher", "generator", "collector", "studio")
 KILLED = (*SERVICES, "sandbox", "nats", "postgres", "seaweedfs")
 
 

@@ -55,6 +55,7 @@ async def _demo(paths: list[Path], layout: Layout, *, sandbox: bool) -> None:
 
 
 async def _show_product(state: StackState, photos: list[Path]) -> None:
+    console.print(f"studio: {state.studio_url} (sign in with the api_key of {state.home}/stack.json)", soft_wrap=True)
     async with Client(state.gateway_url, state.api_key) as client:
         with as_file(files("fluxline_cli") / "samples") as samples:
             chosen = photos or [path for path in find([samples]) if path.suffix != ".py"]

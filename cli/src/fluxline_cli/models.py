@@ -152,3 +152,13 @@ def download_images(
     """Save the images of a generation."""
     for file in run(_save_images(ask("GET", f"/v1/generations/{generation_id}"), output)):
         console.print(f"saved {file}", highlight=False, markup=False, soft_wrap=True)
+
+
+@generations.command("image")
+def save_image(
+    generation_id: IdArgument,
+    index: Annotated[int, typer.Argument(min=0, help="Its place among the images, from 0")] = 0,
+    output: TargetOption = None,
+) -> None:
+    """Save one image of a generation."""
+    save(f"/v1/generations/{generation_id}/images/{index}", output or Path(f"{generation_id}-{index + 1}.image"))

@@ -137,10 +137,70 @@ export interface Choice {
   default: string;
 }
 
+/**
+ * How one consumer stands: messages that wait, that are being handled, and that are being tried again.
+ *
+ * `listening` is whether a process asks for messages or has some in hand; `last_active` is the last delivery.
+ */
+export interface ConsumerHealth {
+  durable: string;
+  stream: string;
+  listening: boolean;
+  pending: number;
+  in_flight: number;
+  redelivered: number;
+  last_active: string | null;
+}
+
 /** Money spent at a provider, in US dollars, and how the figure came about. */
 export interface Cost {
   amount_usd: number;
   basis: string;
+}
+
+/** A message that the consumer `durable` gave up on after so many `attempts`, and why. */
+export interface DeadLetter {
+  number: number;
+  durable: string;
+  subject: string;
+  event_id: string;
+  training_id: string | null;
+  category: string;
+  reason: string;
+  hint: string;
+  attempts: number;
+  buried_at: string;
+  trace_id: string | null;
+}
+
+/** A dead letter with its message; `body` is null where the stream does not hold it any more. */
+export interface DeadLetterDetail {
+  number: number;
+  durable: string;
+  subject: string;
+  event_id: string;
+  training_id: string | null;
+  category: string;
+  reason: string;
+  hint: string;
+  attempts: number;
+  buried_at: string;
+  trace_id: string | null;
+  headers: Record<string, string>;
+  body: unknown;
+}
+
+/** Some items, newest first; `next_cursor` is null on the last page. */
+export interface DeadLetterPage {
+  items: Array<DeadLetter>;
+  next_cursor: string | null;
+}
+
+/** The id that the message has in the stream of events now; `repeated` where an earlier replay had put it there. */
+export interface DeadLetterReplay {
+  number: number;
+  event: string;
+  repeated: boolean;
 }
 
 /** What the debug-collector knows of a training. It is passed on as it comes: a newer one may say more. */
@@ -877,6 +937,14 @@ export interface Running {
   limit: number | null;
 }
 
+/** A service by its consumers; it listens when all of them do. */
+export interface ServiceHealth {
+  service: string;
+  listening: boolean;
+  last_active: string | null;
+  consumers: Array<ConsumerHealth>;
+}
+
 /**
  * A piece of a stage's time; those of a stage follow each other without gap or overlap.
  *
@@ -979,6 +1047,11 @@ export interface StageSummary {
   work_ms: number;
   wait_ms: number;
   queued_ms: number | null;
+}
+
+/** Every service that reads events, by its name. */
+export interface SystemHealth {
+  services: Array<ServiceHealth>;
 }
 
 /** A webhook that was asked for with POST /v1/webhooks/test. */
@@ -1560,6 +1633,18 @@ export interface Operations {
     };
     answer: Generation;
   };
+  /** An image of a generation, as its link gives it, for clients that cannot follow the link */
+  get_generated_image: {
+    method: "GET";
+    path: "/v1/generations/{generation_id}/images/{index}";
+    parameters: {
+      /** the id of a generation */
+      generation_id: string;
+      /** its place among the generation's images, from 0 */
+      index: number;
+    };
+    answer: void;
+  };
   /** Take Replicate's word that a training moved */
   receive_replicate_webhook: {
     method: "POST";
@@ -1997,6 +2082,56 @@ export interface Operations {
       until?: string | null;
     };
     answer: LogEntryPage;
+  };
+  /** The dead letters, oldest first, without their messages */
+  list_dead_letters: {
+    method: "GET";
+    path: "/v1/admin/dead-letters";
+    query?: {
+      /** only those of this consumer */
+      durable?: string | null;
+      /** how many items a page has at most */
+      limit?: number;
+      /** `next_cursor` of the page before */
+      cursor?: number | null;
+    };
+    answer: DeadLetterPage;
+  };
+  /** One dead letter with its message */
+  get_dead_letter: {
+    method: "GET";
+    path: "/v1/admin/dead-letters/{number}";
+    parameters: {
+      /** the dead letter's number */
+      number: number;
+    };
+    answer: DeadLetterDetail;
+  };
+  /** Remove a dead letter and its message for good */
+  drop_dead_letter: {
+    method: "DELETE";
+    path: "/v1/admin/dead-letters/{number}";
+    parameters: {
+      /** the dead letter's number */
+      number: number;
+    };
+    answer: void;
+  };
+  /** Publish its message again as it was, and remove the letter */
+  replay_dead_letter: {
+    method: "POST";
+    path: "/v1/admin/dead-letters/{number}/replay";
+    parameters: {
+      /** the dead letter's number */
+      number: number;
+    };
+    answer: DeadLetterReplay;
+  };
+  /** Every service that reads events */
+  get_health: {
+    method: "GET";
+    path: "/v1/admin/health";
+    answer: SystemHealth;
   };
 }
 

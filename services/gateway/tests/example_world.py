@@ -166,6 +166,7 @@ def _weights_key(cause: e.TrainingRequested) -> str:
 async def _make_generation(gateway: Gateway, owner: str, names: Names) -> None:
     key = f"generations/{names.generation_id}/0.webp"
     outcome = {"prompt_used": "ADATOK in the rain", "image_keys": [key]}
+    await gateway.storage.put(key, b"a picture", content_type="image/webp")
     ids = (UUID(names.generation_id), owner, UUID(names.model_id))
     await gateway.database.pool.execute(
         _GENERATION, *ids, json.dumps({"prompt": "ADATOK in the rain"}), json.dumps(outcome)

@@ -61,6 +61,27 @@ async def test_a_generation_runs_and_ends_with_links_to_its_images(
     assert "signature=" in image["url"]
 
 
+async def test_an_image_is_given_to_its_owner_whole_in_part_and_once(
+    client: httpx.AsyncClient, client_of: ClientOf, database: Database, gateway: Gateway
+) -> None:
+    cause = await new_generation(client, database)
+    path = f"/v1/generations/{cause.generation_id}/images"
+    assert (await client.get(f"{path}/0")).status_code == 404
+    await Projection(database).handle([received(1, succeeded(cause))])
+    assert (await client.get(f"{path}/0")).status_code == 404  # not stored any more
+    await gateway.storage.put(f"generations/{cause.generation_id}/0.webp", b"a picture", content_type="image/webp")
+    whole = await client.get(f"{path}/0")
+    assert (whole.content, whole.headers["content-type"]) == (b"a picture", "image/webp")
+    assert whole.headers["cache-control"].startswith("private")
+    known = {"If-None-Match": whole.headers["etag"]}
+    assert (await client.get(f"{path}/0", headers=known)).status_code == 304
+    part = await client.get(f"{path}/0", headers={"Range": "bytes=2-4"})
+    assert (part.status_code, part.content) == (206, b"pic")
+    assert [(await client.get(f"{path}/{index}")).status_code for index in (1, 100, -1)] == [404, 422, 422]
+    async with client_of("eve") as eve:
+        assert (await eve.get(f"{path}/0")).status_code == 404
+
+
 async def test_a_late_start_does_not_reopen_an_ended_generation(client: httpx.AsyncClient, database: Database) -> None:
     cause = await new_generation(client, database)
     started = StageAttempt(Stage.IMAGE_GENERATION, "generator", cause, 2).started()

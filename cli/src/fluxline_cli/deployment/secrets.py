@@ -23,6 +23,7 @@ _READABLE: Final = 0o444
 
 def make_secrets(folder: Path) -> bool:
     """Write all of them, unless they are there; returns whether they were made. `folder` has to exist."""
+    _write_studio(folder)
     marker = folder / "ops" / "COMPLETE"
     if marker.exists():
         return False
@@ -60,6 +61,13 @@ def _write_s3(folder: Path) -> None:
     for user in S3_USERS:
         _write(folder / user / "CLOUDFLARE_R2_ACCESS_KEY_ID", keys["accessKey"])
         _write(folder / user / "CLOUDFLARE_R2_SECRET_ACCESS_KEY", keys["secretKey"])
+
+
+def _write_studio(folder: Path) -> None:
+    """By itself: a system that is older than the studio gets it, too."""
+    secret = folder / "studio" / "STUDIO_SECRET"
+    if not secret.exists():
+        _write(secret, _secret())
 
 
 def _folder_of(user: str) -> str:

@@ -13,7 +13,7 @@ from fluxline.storage import Storage, StorageSettings, make_storage
 from fluxline.storage.local import LocalStorage
 from fluxline_gateway import files, limits
 from fluxline_gateway.api import make_app
-from fluxline_gateway.debug import alert_routes, insight_routes, log_routes
+from fluxline_gateway.debug import alert_routes, dead_letter_routes, health_routes, insight_routes, log_routes
 from fluxline_gateway.debug import routes as debug
 from fluxline_gateway.deps import Gateway
 from fluxline_gateway.housekeeping import Housekeeping
@@ -68,6 +68,8 @@ ROUTERS = (
     insight_routes.router,
     alert_routes.router,
     log_routes.admin_router,
+    dead_letter_routes.router,
+    health_routes.router,
 )
 
 STILL_NEEDED = """

@@ -10,7 +10,10 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoes
 
 from fluxline_studio import phrasing, texts
 from fluxline_studio.assets import Assets
+from fluxline_studio.draining import LiveStreams
+from fluxline_studio.event_phrases import said
 from fluxline_studio.gateway import GatewayClient
+from fluxline_studio.oidc import Oidc
 from fluxline_studio.sessions import Session, Sessions, theme_of
 from fluxline_studio.settings import StudioSettings
 
@@ -24,6 +27,8 @@ class Studio:
     sessions: Sessions
     assets: Assets
     templates: Environment
+    streams: LiveStreams
+    oidc: Oidc | None
 
 
 class SignInNeeded(Exception):
@@ -63,7 +68,7 @@ def make_templates(assets: Assets) -> Environment:
         lstrip_blocks=True,
     )
     environment.globals.update(static=assets.url, t=texts)
-    environment.filters.update(phrasing.FILTERS)
+    environment.filters.update(phrasing.FILTERS, said=said)
     return environment
 
 
@@ -74,5 +79,6 @@ def render(request: Request, template: str, *, status_code: int = 200, **context
         "session": studio.sessions.read(request),
         "theme": theme_of(request),
         "path": request.url.path,
+        "has_issuer": studio.oidc is not None,
     }
     return HTMLResponse(studio.templates.get_template(template).render(shared | context), status_code)

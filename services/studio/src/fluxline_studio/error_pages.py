@@ -9,6 +9,7 @@ from fluxline_studio import texts
 from fluxline_studio.deps import SignInNeeded, render, studio_of
 from fluxline_studio.gateway import GatewayProblem
 from fluxline_studio.guards import HEADERS
+from fluxline_studio.live import FINAL, lost
 
 log = get_logger(__name__)
 
@@ -23,6 +24,8 @@ def add_error_pages(app: FastAPI) -> None:
 
 async def _sign_in(request: Request, error: Exception) -> Response:
     assert isinstance(error, SignInNeeded)  # noqa: S101
+    if _is_stream(request):
+        return _lost(request, 401)
     if _is_script(request):
         return _document(401, "You are signed out", "Sign in again.")
     return RedirectResponse(error.location, 303)
@@ -30,6 +33,8 @@ async def _sign_in(request: Request, error: Exception) -> Response:
 
 async def _gateway_problem(request: Request, error: Exception) -> Response:
     assert isinstance(error, GatewayProblem)  # noqa: S101
+    if _is_stream(request) and error.status in FINAL:
+        return _lost(request, error.status)
     if _is_script(request):
         facts = {"title": error.title, "detail": error.detail, "hint": error.hint, "category": error.category}
         facts |= {"status": error.status, "errors": error.errors}  # type: ignore[dict-item]
@@ -64,6 +69,15 @@ async def _broken(request: Request, error: Exception) -> Response:
 
 def _is_script(request: Request) -> bool:
     return request.url.path.startswith("/api/")
+
+
+def _is_stream(request: Request) -> bool:
+    return "text/event-stream" in request.headers.get("accept", "")
+
+
+def _lost(request: Request, status: int) -> Response:
+    """An `EventSource` hears no status: it is told by a message that it has no need to try again."""
+    return Response(lost(status, request.url.path.removesuffix("/live")), media_type="text/event-stream")
 
 
 def _document(status: int, title: str, hint: str) -> Response:

@@ -2,6 +2,7 @@
 
 from collections import deque
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
 ENDED = ("completed", "failed", "canceled")
@@ -38,10 +39,17 @@ class Told:
             self.losses.append((step, float(loss)))
         if len(self.losses) > MAX_POINTS:
             self.losses = self.losses[::2]
-        tail = [str(line) for line in data.get("log_tail") or ()]
+        self._add_log([str(line) for line in data.get("log_tail") or ()])
+
+    def _add_log(self, tail: list[str]) -> None:
+        """A tail goes on from the first of its lines that is known; bars before and after it may have moved on."""
         known = list(self.provider_log)
-        overlap = next((size for size in range(len(tail), 0, -1) if known[-size:] == tail[:size]), 0)
-        self.provider_log.extend(tail[overlap:])
+        for place, line in enumerate(tail):
+            if line in known:
+                before = len(known) - 1 - known[::-1].index(line) - place
+                self.provider_log = deque(known[: max(before, 0)], maxlen=MAX_LOG_LINES)
+                break
+        self.provider_log.extend(tail)
 
 
 @dataclass(frozen=True)
@@ -70,12 +78,52 @@ def curve(losses: list[tuple[int, float]]) -> Curve | None:
     return Curve(points, values[0], values[-1], low, high, len(values))
 
 
-def view(training: dict[str, Any], told: Told) -> dict[str, Any]:
+@dataclass(frozen=True)
+class Bar:
+    """One stage in the waterfall: where it lies in the whole, in percent, and for how long; None before it began."""
+
+    stage: dict[str, Any]
+    start: float
+    width: float
+    seconds: float | None
+
+
+def waterfall(training: dict[str, Any], now: datetime) -> list[Bar]:
+    """The stages on one scale, from the training's beginning to its end or now; one that runs reaches to now."""
+    began, whole = _time(training["created_at"]), max(elapsed_s(training, now), 0.001)
+    bars = []
+    for stage in training["stages"]:
+        if not stage["started_at"]:
+            bars.append(Bar(stage, 0, 0, None))
+            continue
+        start = _time(stage["started_at"])
+        seconds = max(((_time(stage["ended_at"]) if stage["ended_at"] else now) - start).total_seconds(), 0)
+        left = min(max((start - began).total_seconds() / whole * 100, 0), 99)
+        bars.append(Bar(stage, round(left, 2), round(min(max(seconds / whole * 100, 1), 100 - left), 2), seconds))
+    return bars
+
+
+def elapsed_s(training: dict[str, Any], now: datetime) -> float:
+    """By the clock on the wall, from the beginning to the end or now, with all waiting."""
+    end = now
+    if training["status"] in ENDED:
+        ends = [_time(stage["ended_at"]) for stage in training["stages"] if stage["ended_at"]]
+        end = max(ends, default=_time(training["updated_at"]))
+    return max((end - _time(training["created_at"])).total_seconds(), 0)
+
+
+def view(training: dict[str, Any], told: Told, now: datetime | None = None) -> dict[str, Any]:
     """What the templates of the job page are given."""
+    now = now or datetime.now(UTC)
     return {
         "training": training,
         "told": told,
         "curve": curve(told.losses),
         "ended": training["status"] in ENDED,
-        "elapsed_s": sum(stage["duration_ms"] or 0 for stage in training["stages"]) / 1000,
+        "bars": waterfall(training, now),
+        "elapsed_s": elapsed_s(training, now),
     }
+
+
+def _time(text: str) -> datetime:
+    return datetime.fromisoformat(text)

@@ -25,7 +25,9 @@ def milliseconds(value: float | None) -> str:
 
 
 def usd(amount: float | None) -> str:
-    """`$1.60`; a dash for None."""
+    """`$1.60`, `< $0.01`; a dash for None."""
+    if amount is not None and 0 < amount < 0.005:
+        return "< $0.01"
     return "–" if amount is None else f"${amount:,.2f}"
 
 

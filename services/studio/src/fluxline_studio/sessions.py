@@ -9,7 +9,10 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from fastapi import Request, Response
 from pydantic import BaseModel, ValidationError
 
+from fluxline_studio.oidc import Flow
+
 COOKIE = "fluxline_session"
+FLOW_COOKIE, FLOW_PATH, FLOW_AGE_S = "fluxline_sign_in", "/sign-in/oidc", 600
 THEME_COOKIE = "fluxline_theme"
 Theme = Literal["auto", "light", "dark"]
 
@@ -54,6 +57,25 @@ class Sessions:
     def end(self, response: Response) -> None:
         """Make the browser forget the session."""
         response.delete_cookie(COOKIE, path="/", httponly=True, samesite="lax", secure=self._secure)
+
+    def read_flow(self, request: Request) -> Flow | None:
+        """The sign-in with an issuer that this browser has begun in the last ten minutes."""
+        try:
+            opened = self._fernet.decrypt(request.cookies.get(FLOW_COOKIE, "").encode(), ttl=FLOW_AGE_S)
+            return Flow.model_validate_json(opened)
+        except (InvalidToken, ValidationError):
+            return None
+
+    def write_flow(self, response: Response, flow: Flow) -> None:
+        """Keep a begun sign-in in the browser."""
+        sealed = self._fernet.encrypt(flow.model_dump_json().encode()).decode()
+        response.set_cookie(
+            FLOW_COOKIE, sealed, max_age=FLOW_AGE_S, httponly=True, samesite="lax", secure=self._secure, path=FLOW_PATH
+        )
+
+    def end_flow(self, response: Response) -> None:
+        """Make the browser forget a begun sign-in: it is good for one try."""
+        response.delete_cookie(FLOW_COOKIE, path=FLOW_PATH, httponly=True, samesite="lax", secure=self._secure)
 
     def write_theme(self, response: Response, theme: Theme) -> None:
         """Remember light, dark or the system's choice for a year."""

@@ -1,9 +1,11 @@
 """What the studio is told by its environment. It knows no NATS, so it has settings of its own kind."""
 
-from typing import Literal
+from typing import Final, Literal, Self
 
-from pydantic import Field, HttpUrl, SecretStr
+from pydantic import Field, HttpUrl, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+CALLBACK: Final = "/sign-in/oidc/callback"
 
 
 class StudioSettings(BaseSettings):
@@ -26,9 +28,34 @@ class StudioSettings(BaseSettings):
     )
     session_hours: float = Field(12.0, gt=0, le=720, description="hours until one has to sign in again, like 12")
     graceful_timeout_s: float = Field(5.0, gt=0, description="seconds that open requests get on SIGTERM")
+    public_url: HttpUrl | None = Field(
+        None, description="the address of the studio in browsers, like https://studio.example.com; needed for OIDC"
+    )
+    oidc_issuer: str | None = Field(
+        None, description="the issuer's name, like https://id.example.com; the same as GATEWAY_OIDC_ISSUER"
+    )
+    oidc_client_id: str | None = Field(None, description="the name under which the issuer knows the studio")
+    oidc_client_secret: SecretStr | None = Field(
+        None, description="the studio's secret at the issuer; leave it out for a public client"
+    )
+    oidc_scope: str = Field("openid", description="what to ask the issuer for, like openid read write")
+    oidc_audience: str | None = Field(
+        None, description="the same as GATEWAY_OIDC_AUDIENCE, if the issuer wants to be told for whom a token is"
+    )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
         "INFO", validation_alias="LOG_LEVEL", description="use DEBUG, INFO, WARNING or ERROR"
     )
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        if self.oidc_issuer and not (self.oidc_client_id and self.public_url):
+            raise ValueError("STUDIO_OIDC_ISSUER needs STUDIO_OIDC_CLIENT_ID and STUDIO_PUBLIC_URL")
+        return self
+
+    @property
+    def callback_url(self) -> str:
+        """Where the issuer sends browsers back to; it has to know this address."""
+        return f"{str(self.public_url).rstrip('/')}{CALLBACK}"
 
     @property
     def gateway(self) -> str:

@@ -4,6 +4,8 @@ from pathlib import Path
 from types import SimpleNamespace as Texts
 from typing import Final
 
+from fluxline_studio import texts_console
+
 FOLDER: Final = Path(__file__).parent / "templates"
 
 common = Texts(
@@ -29,6 +31,10 @@ sign_in = Texts(
     key="API key",
     key_hint="It begins with fl_. It is kept encrypted in a cookie of this browser and never shown again.",
     submit="Sign in",
+    issuer="Sign in with your organisation",
+    not_begun="This sign-in was not begun here, or took longer than ten minutes. Begin again.",
+    issuer_refused="Your organisation has not let you in.",
+    not_accepted="The gateway does not accept what your organisation has sent. Tell your operator.",
     empty="Enter your API key.",
     refused="The gateway does not accept this key. Check that it is complete and has not expired.",
 )
@@ -63,7 +69,53 @@ stages: Final = {
     "zip_creation": "Archive",
     "replicate_training": "Training",
     "huggingface_upload": "Publishing",
-    "completion": "Done",
+    "completion": "Completion",
+}
+stage_statuses: Final = {
+    "pending": "Not begun",
+    "running": "Running",
+    "retrying": "Trying again",
+    "succeeded": "Done",
+    "failed": "Failed",
+    "canceled": "Canceled",
+}
+events: Final = {
+    "training.requested": "Asked for",
+    "zip.progressed": "Preparing photos",
+    "zip.created": "Archive of the photos made",
+    "training.started": "Accepted by the provider",
+    "training.progressed": "Training",
+    "training.succeeded": "Training done, weights kept",
+    "model.progressed": "Uploading the model",
+    "model.published": "Model published",
+    "training.failed": "Training failed",
+    "training.cancel_requested": "Cancel asked for",
+    "training.canceled": "Canceled",
+    "training.retry_requested": "Retry asked for",
+    "training.delete_requested": "Deletion asked for",
+    "stage.started": "Begun",
+    "stage.succeeded": "Done",
+    "stage.retried": "Will be tried again",
+    "stage.failed": "Failed",
+}
+phases: Final = {
+    "queued": "waiting for a machine",
+    "starting": "waiting for a machine",
+    "preparing": "preparing the machine",
+    "training": "training",
+    "finishing": "storing the weights",
+}
+categories: Final = {
+    "network": "Connection",
+    "authentication": "Credentials",
+    "validation": "Wrong input",
+    "rate_limit": "Too many requests",
+    "service_error": "Provider's fault",
+    "file_error": "File",
+    "timeout": "Took too long",
+    "billing": "Billing",
+    "content_policy": "Content policy",
+    "internal": "Our fault",
 }
 job = Texts(
     progress="Progress",
@@ -72,7 +124,11 @@ job = Texts(
     waiting="Waiting",
     stages="Stages",
     attempts="{count} attempts",
-    estimated="estimated {low} to {high}",
+    estimated="expected: {low} to {high}",
+    photos_done="{done} of {total} photos",
+    bytes_done="{done} of {total}",
+    attempt="attempt {count}",
+    since_start="{time} in all",
     loss="Loss",
     loss_none="The loss appears here once training has begun.",
     loss_summary="From {first} to {last} over {count} measurements; lowest {low}.",
@@ -100,6 +156,14 @@ job = Texts(
     debug="Debug",
     overview="Overview",
     diagnosis="Diagnosis",
+    errors="Errors",
+    no_errors="None",
+    trace_id="Trace",
+    stage="Stage",
+    tries="Attempts",
+    queued="In the queue",
+    work="At work",
+    between="Between attempts",
     trace="Open the trace",
     export_ndjson="Export as NDJSON",
     export_html="Export as a report",
@@ -108,6 +172,9 @@ job = Texts(
     live="Live",
     reconnecting="Reconnecting…",
     ended="Finished",
+    signed_out="You are signed out. Sign in to go on.",
+    gone="This training does not exist any more.",
+    broken="This page cannot follow the training any more. Reload it.",
 )
 errors = Texts(
     not_found="Page not found",
@@ -118,3 +185,5 @@ errors = Texts(
     forged_hint="Open the page again and repeat what you did.",
     home="To your trainings",
 )
+models, generate, account = texts_console.models, texts_console.generate, texts_console.account
+operations, offline = texts_console.operations, texts_console.offline

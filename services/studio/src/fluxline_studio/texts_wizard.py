@@ -1,4 +1,4 @@
-"""The wizard's English. `SCRIPT` goes to the browser as JSON, where `{name}` is replaced; the rest is used by templates."""
+"""The wizard's English: `SCRIPT` goes to the browser as JSON, where `{name}` is replaced; `PAGE` is the templates'."""
 
 from typing import Any, Final
 
@@ -60,10 +60,10 @@ SCRIPT: Final[dict[str, Any]] = {
         "dismiss_name": "Dismiss the note about {name}",
         "sending": "Sending {count} photos.",
         "ready_count": "All photos are sent. {count} can be used.",
-        "still_sending": "Photos are still being sent. Wait for them, or leave out those that do not get through.",
+        "still_sending": "Photos are still being sent. Wait, or leave out those that do not get through.",
     },
     "captions": {
-        "without_trigger": "Captions without “{word}”: {count}. Prompts call the subject by this word, so captions should too.",
+        "without_trigger": "Captions without “{word}”: {count}. Prompts use this word, so captions should too.",
         "trigger_added": "{word} was put before those captions.",
         "suggested": "The trigger word is {word} now.",
     },
@@ -93,13 +93,13 @@ PAGE: Final[dict[str, Any]] = {
     "heading": "New model",
     "steps_label": "Steps",
     "step_of": "Step {number} of {count}",
-    "no_script": "This page prepares photos in your browser and needs JavaScript. The API and the command line do the same without.",
+    "no_script": "This page needs JavaScript. The API and the command line do the same without.",
     "back": "Back",
     "next": "Continue",
     "change": "Change",
     "photos": {
         "title": "Choose photos",
-        "lead": "Ten to fifteen photos of one subject work best: different light, angles and backgrounds, nothing in front of it.",
+        "lead": "Ten to fifteen photos of one subject work best, in different light and from different angles.",
         "choose": "Choose photos",
         "drop": "or drop them here",
         "formats": "{formats}, at least {side} pixels on the short side, at most {size} MB each.",
@@ -112,7 +112,7 @@ PAGE: Final[dict[str, Any]] = {
     },
     "captions": {
         "title": "Say what is learned",
-        "lead": "The model learns to connect a word with your photos. Captions tell it what else there is to see.",
+        "lead": "The model learns to connect a word with your photos. Captions say what else there is to see.",
         "subject": "What do the photos show?",
         "subjects": {"person": "A person", "style": "A style", "object": "An object"},
         "name": "Name of the model",
@@ -156,7 +156,7 @@ PAGE: Final[dict[str, Any]] = {
     },
     "settings": {
         "title": "Choose how to train",
-        "lead": "Balanced suits most subjects. More steps learn more detail, take longer and may copy the photos too closely.",
+        "lead": "Balanced suits most subjects. More steps learn more detail, but may copy the photos too closely.",
         "preset": "Preset",
         "presets": {
             "quick": ("Quick", "A first look at whether the photos work."),
@@ -182,7 +182,7 @@ PAGE: Final[dict[str, Any]] = {
     },
     "review": {
         "title": "Review and start",
-        "lead": "Starting reserves the likely cost. You can cancel at any time; what the provider has worked until then is paid.",
+        "lead": "Starting reserves the likely cost. You can cancel at any time; what was worked until then is paid.",
         "name": "Name",
         "subject": "Subject",
         "trigger_word": "Trigger word",
@@ -196,7 +196,7 @@ PAGE: Final[dict[str, Any]] = {
             "public": ("Public on Hugging Face", "Everybody can see it, download it and make pictures with it."),
         },
         "licence": "I accept the FLUX.1-dev non-commercial licence",
-        "licence_hint": "What is made from FLUX.1-dev is published under its licence, and may not be used commercially.",
+        "licence_hint": "What is made from FLUX.1-dev is published under its licence, for non-commercial use.",
         "licence_link": "Read the licence",
         "privacy": "Privacy",
         "privacy_facts": [

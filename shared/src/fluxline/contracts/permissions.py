@@ -31,6 +31,12 @@ _FOLLOWS_EVENTS: Final = (
     f"{_API}.CONSUMER.DELETE.{c.EVENTS_STREAM.name}.*",
 )
 """What a consumer of its own needs, whose name nobody knows before."""
+_DEAD_LETTERS: Final = (
+    *(f"{_API}.{call}.{c.DLQ_STREAM.name}" for call in ("DIRECT.GET", "STREAM.MSG.GET", "STREAM.MSG.DELETE")),
+    f"{_API}.DIRECT.GET.{c.DLQ_STREAM.name}.>",
+    *(subject for subject in c.EVENTS if not subject.startswith("stage.")),
+)
+"""What looking at dead letters, dropping them and replaying them needs: any event may be one of theirs."""
 _AUDIT: Final = tuple(f"{_API}.{call}.{c.EVENTS_STREAM.name}" for call in ("DIRECT.GET", "STREAM.MSG.GET"))
 """What comparing an outbox with the stream needs."""
 
@@ -71,7 +77,7 @@ def _service(name: str, consumers: tuple[c.Consumer, ...], emits: tuple[type[Eve
         *_MENDS,
         *more,
     )
-    return Permissions(publish, inbox_prefix(name))
+    return Permissions(tuple(dict.fromkeys(publish)), inbox_prefix(name))
 
 
 PERMISSIONS: Final[dict[str, Permissions]] = {
@@ -92,6 +98,7 @@ PERMISSIONS: Final[dict[str, Permissions]] = {
         ),
         *_STAGES,
         *_AUDIT,
+        *_DEAD_LETTERS,  # for operators, who come with a key of the scope admin
         "dlq.*",  # of services that died on every delivery
         "timers.due.trainer",  # a webhook of the provider wakes the watcher
         *_FOLLOWS_EVENTS,

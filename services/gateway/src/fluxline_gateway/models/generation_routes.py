@@ -1,11 +1,12 @@
 """Generations: images with a trained LoRA or with a base model."""
 
+import json
 from functools import partial
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 from uuid import UUID, uuid4
 
 import asyncpg
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Path, Query, Request, Response
 
 from fluxline.contracts.events import GenerationRequested
 from fluxline.postgres.outbox import enqueue
@@ -16,10 +17,12 @@ from fluxline_gateway.idempotency import Created, IdempotencyKey, create_once
 from fluxline_gateway.models.generation_views import GenerationIn, GenerationOut, GenerationStatus, generation_out
 from fluxline_gateway.models.routes import find_model
 from fluxline_gateway.pages import DEFAULT_LIMIT, Cursor, Limit, Page, decode_cursor, page_of, row_position
+from fluxline_gateway.streaming import stored_file
 from fluxline_gateway.trainings.spending import Reservation, reserve
 
 router = APIRouter(tags=["generations"])
 
+MEDIA_TYPES: Final = {"webp": "image/webp", "jpg": "image/jpeg", "png": "image/png"}
 _ADD = """
 INSERT INTO generations (id, owner, model_id, status, parameters) VALUES ($1, $2, $3, 'requested', $4) RETURNING *
 """
@@ -92,10 +95,49 @@ async def list_generations(
 )
 async def get_generation(generation_id: UUID, gateway: Deps, owner: Owner) -> GenerationOut:
     """One generation."""
-    row = await gateway.database.pool.fetchrow(_FIND, owner.owner, generation_id)
+    return generation_out(gateway.storage, await _find_generation(gateway, owner.owner, generation_id))
+
+
+@router.get(
+    "/v1/generations/{generation_id}/images/{index}",
+    operation_id="get_generated_image",
+    response_class=Response,
+    responses=problems(_404="There is no such image", _416="The range lies outside of the file"),
+)
+async def get_generated_image(
+    request: Request,
+    generation_id: UUID,
+    index: Annotated[int, Path(ge=0, le=99, description="its place among the generation's images, from 0")],
+    gateway: Deps,
+    owner: Owner,
+) -> Response:
+    """An image of a generation, as its link gives it, for clients that cannot follow the link."""
+    row = await _find_generation(gateway, owner.owner, generation_id)
+    keys = json.loads(row["outcome"]).get("image_keys", [])
+    stored = await gateway.storage.stat(keys[index]) if index < len(keys) else None
+    if stored is None:
+        raise NotFound("Image")
+    suffix = keys[index].rpartition(".")[2]
+    return await stored_file(
+        request,
+        gateway.storage,
+        keys[index],
+        stored.size_bytes,
+        media_type=MEDIA_TYPES.get(suffix, "application/octet-stream"),
+        etag=f"{generation_id}-{index}-{stored.size_bytes:x}",
+        headers={
+            "Cache-Control": "private, max-age=31536000, immutable",
+            "Content-Disposition": f'inline; filename="{generation_id}-{index + 1}.{suffix}"',
+        },
+    )
+
+
+async def _find_generation(gateway: Gateway, owner: str, generation_id: UUID) -> asyncpg.Record:
+    """The owner's row; raises `NotFound`."""
+    row = await gateway.database.pool.fetchrow(_FIND, owner, generation_id)
     if row is None:
         raise NotFound("Generation")
-    return generation_out(gateway.storage, row)
+    return row
 
 
 async def _request_generation(

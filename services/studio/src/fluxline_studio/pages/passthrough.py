@@ -27,6 +27,7 @@ ALLOWED: Final = (
     ("GET", "/models/{model_id:uuid}/weights"),
     ("POST", "/models/{model_id:uuid}/generations"),
     ("GET", "/generations/{generation_id:uuid}"),
+    ("GET", "/generations/{generation_id:uuid}/images/{index:int}"),
     ("GET", "/limits"),
     ("GET", "/me"),
 )
@@ -35,7 +36,7 @@ SENT: Final = (
 )  # fmt: skip
 ANSWERED: Final = (
     "content-type", "content-length", "content-disposition", "content-range", "accept-ranges",
-    "etag", "retry-after", "content-security-policy", "idempotent-replayed",
+    "etag", "retry-after", "cache-control", "content-security-policy", "idempotent-replayed",
 )  # fmt: skip
 
 

@@ -4,7 +4,7 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import RedirectResponse
 
 from fluxline_studio import texts
-from fluxline_studio.deps import Parts, render
+from fluxline_studio.deps import Parts, Studio, render
 from fluxline_studio.forms import form_of
 from fluxline_studio.gateway import GatewayProblem
 from fluxline_studio.sessions import Session
@@ -23,11 +23,11 @@ async def sign_in(request: Request, studio: Parts) -> Response:
     """Ask the gateway whom the key speaks for, and seal the answer into the cookie."""
     form = await form_of(request)
     key, after = form.get("key", "").strip(), own_path(form.get("next", "/"))
-    error = await _complaint(studio, key)
-    if isinstance(error, str):
-        return render(request, "sign_in.html", status_code=422, next=after, error=error)
+    session = await session_of(studio, key, refused=texts.sign_in.refused) if key else texts.sign_in.empty
+    if isinstance(session, str):
+        return render(request, "sign_in.html", status_code=422, next=after, error=session)
     answer = RedirectResponse(after, 303)
-    studio.sessions.write(answer, error)
+    studio.sessions.write(answer, session)
     return answer
 
 
@@ -49,16 +49,14 @@ async def choose_theme(request: Request, studio: Parts) -> Response:
     return answer
 
 
-async def _complaint(studio: Parts, key: str) -> Session | str:
-    """The session of a good key, or what is wrong with it."""
-    if not key:
-        return str(texts.sign_in.empty)
+async def session_of(studio: Studio, key: str, *, refused: str) -> Session | str:
+    """The session of a key or token that the gateway takes, or what is wrong with it."""
     if not key.isascii() or not key.isprintable():
-        return str(texts.sign_in.refused)
+        return refused
     try:
         account = await studio.gateway.get("/v1/me", key)
     except GatewayProblem as problem:
-        return str(texts.sign_in.refused) if problem.status in (401, 403) else f"{problem.title}. {problem.hint}"
+        return refused if problem.status in (401, 403) else f"{problem.title}. {problem.hint}"
     return Session(owner=account["owner"], key=key, scopes=tuple(account["scopes"]))
 
 

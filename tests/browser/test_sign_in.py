@@ -1,0 +1,32 @@
+"""Signing in and out in a real browser."""
+
+from playwright.async_api import expect
+
+from e2e.running import RunningStack
+
+from .conftest import Visit
+
+
+async def test_a_person_is_led_to_the_page_they_asked_for_and_out_again(visit: Visit, stack: RunningStack) -> None:
+    page = await visit()
+    await page.goto("/?q=Ada")
+    await page.get_by_label("API key").fill("fl_" + "A" * 40)
+    await page.get_by_role("button", name="Sign in").click()
+    await expect(page.get_by_role("alert")).to_contain_text("does not accept this key")
+    await page.get_by_label("API key").fill(stack.state["api_key"])
+    await page.keyboard.press("Enter")
+    await page.wait_for_url("**/?q=Ada")
+    await expect(page.get_by_label("Search by name")).to_have_value("Ada")
+    await page.get_by_role("button", name="Sign out").click()
+    await page.wait_for_url("**/sign-in")
+    await page.goto("/")
+    await page.wait_for_url("**/sign-in?next=**")
+
+
+async def test_the_chosen_theme_stays(visit: Visit, stack: RunningStack) -> None:
+    page = await visit(stack.state["api_key"], color_scheme="light")
+    background = "getComputedStyle(document.body).backgroundColor"
+    before = await page.evaluate(background)
+    await page.get_by_role("button", name="Dark").click()
+    await expect(page.get_by_role("button", name="Dark")).to_have_attribute("aria-pressed", "true")
+    assert await page.evaluate(background) != before
