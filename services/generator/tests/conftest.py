@@ -91,7 +91,7 @@ async def store(database_url: str) -> AsyncIterator[GenerationStore]:
 
 
 def generator(store: GenerationStore, provider: Provider, storage: LocalStorage, pace: Pace = QUICK) -> Generator:
-    return Generator(store, provider, storage, PRICES, pace=pace)
+    return Generator(store, [provider], storage, PRICES, pace=pace)
 
 
 def wanted(version: str | None, generation_id: UUID | None = None, **facts: Any) -> GenerationRequested:

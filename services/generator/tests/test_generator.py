@@ -24,8 +24,8 @@ from fluxline_generator.errors import (
 )
 from fluxline_generator.generator import Pace
 from fluxline_generator.image_files import extension_of
+from fluxline_generator.orders import Order
 from fluxline_generator.predictions import Prediction
-from fluxline_generator.prompts import Order
 from fluxline_generator.replicate_api import ReplicateApi
 from fluxline_generator.store import GenerationStore
 

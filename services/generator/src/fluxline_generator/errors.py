@@ -32,6 +32,22 @@ class OutcomeUnknown(FluxlineError):
     hint = "It is looked for in the provider's list by itself; nothing is paid twice."
 
 
+class SubmissionDoubtful(FluxlineError):
+    """The provider's answer to the paid request was lost, and its runs cannot be listed."""
+
+    category: ClassVar[ErrorCategory] = ErrorCategory.SERVICE_ERROR
+    final: ClassVar[bool] = True
+    hint = "It may have been charged and is not asked again by itself: look at the provider's own history first."
+
+
+class ProvidersExhausted(FluxlineError):
+    """No provider made the images; category and hint are those of the first."""
+
+    def __init__(self, message: str, *, category: ErrorCategory, hint: str) -> None:
+        super().__init__(message, hint=hint)
+        self.category = category  # type: ignore[misc]  # an instance's own: it is told by the first refusal
+
+
 class ProviderError(FluxlineError):
     """The provider did not do what was asked."""
 

@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from fluxline.runtime.redaction import redact_text
 from fluxline_generator.errors import ContentRefused, RunLost
-from fluxline_generator.prompts import Order
+from fluxline_generator.orders import Order
 
 _RUNNING: Final = frozenset({"starting", "processing"})
 _REFUSAL: Final = "nsfw content"  # the models' wording; Replicate has no code for it

@@ -14,18 +14,23 @@ from pydantic import ValidationError
 from replicate.client import Client
 
 from fluxline_generator.errors import ProviderError, ProviderRefused, RunLost
+from fluxline_generator.orders import FLUX_DEV, LIMITS, Order
 from fluxline_generator.predictions import Prediction
-from fluxline_generator.prompts import Order
+from fluxline_generator.prompts import Wanted
 from fluxline_generator.replicate_errors import download_error, raise_refusal, replicate_errors
 
 CONNECT_TIMEOUT_S: Final = 10.0
 MAX_PAGES: Final = 50
 MAX_IMAGE_BYTES: Final = 64 * 1024 * 1024
+BASE_MODEL: Final = "black-forest-labs/flux-dev"
 _HOSTS: Final = ("replicate.com", "replicate.delivery")
 
 
 class ReplicateApi:
     """One account at Replicate; see Provider."""
+
+    name = "replicate"
+    lists = True
 
     def __init__(self, token: str, base_url: str, *, timeout_s: float) -> None:
         timeout = httpx.Timeout(timeout_s, connect=CONNECT_TIMEOUT_S)
@@ -43,9 +48,13 @@ class ReplicateApi:
         self._base_url = base_url
         self._timeout_s = timeout_s
 
+    def order(self, wanted: Wanted) -> Order | None:
+        """See Provider: the trained version, or the base model where no LoRA is asked for."""
+        return order_of(wanted)
+
     async def create(self, order: Order) -> Prediction:
         """See Provider."""
-        if order.is_base_model:
+        if order.target == BASE_MODEL:
             return _read(await self._call("POST", f"/v1/models/{order.target}/predictions", {"input": order.input}))
         return _read(await self._call("POST", "/v1/predictions", {"version": order.target, "input": order.input}))
 
@@ -117,6 +126,26 @@ class ReplicateApi:
         own = (parts.scheme, parts.netloc) == urlsplit(self._base_url)[:2]
         hosts = parts.scheme == "https" and f".{parts.hostname}".endswith(tuple(f".{host}" for host in _HOSTS))
         return self._authorization if own or hosts else {}
+
+
+def order_of(wanted: Wanted) -> Order | None:
+    """The trained version's input, or the base model's; None for a LoRA that Replicate has not trained."""
+    if not LIMITS["replicate"].allow(wanted):
+        return None
+    common = {
+        "prompt": wanted.prompt,
+        "aspect_ratio": wanted.aspect_ratio,
+        "num_outputs": wanted.num_outputs,
+        "num_inference_steps": wanted.steps,
+        "output_format": wanted.output_format,
+        "seed": wanted.seed,
+    }
+    if not wanted.has_lora:
+        return Order(BASE_MODEL, {"guidance": wanted.guidance, **common}) if wanted.base_model == FLUX_DEV else None
+    if wanted.version is None:
+        return None
+    lora = {"model": "dev", "lora_scale": wanted.lora_scale, "guidance_scale": wanted.guidance}
+    return Order(wanted.version, {**lora, **common})
 
 
 def _read(answer: dict[str, Any]) -> Prediction:

@@ -24,12 +24,19 @@ class GeneratorSettings(ServiceSettings):
         validation_alias="REPLICATE_BASE_URL",
         description="the address of Replicate's API, like https://api.replicate.com",
     )
+    fal_key: SecretStr | None = Field(
+        None, validation_alias="FAL_KEY", description="a key of https://fal.ai/dashboard/keys"
+    )
+    fal_base_url: str = Field(
+        "https://queue.fal.run", validation_alias="FAL_BASE_URL", description="the address of fal's queue"
+    )
     call_timeout_s: float = Field(60.0, gt=0, le=600, description="seconds that one answer of the provider may take")
     poll_s: float = Field(1.0, gt=0, le=60, description="seconds between two looks at a running prediction")
     prediction_s: float = Field(600.0, gt=0, le=3000, description="seconds after which a prediction is canceled")
     settle_s: float = Field(
         120.0, ge=0, description="seconds after which a prediction that the provider does not list was never made"
     )
+    runs_at_once: int = Field(8, ge=1, le=64, description="how many runs this process has at one provider at once")
     retry_attempts: int = Field(
         GENERATOR.max_deliver, ge=1, le=GENERATOR.max_deliver, description="how often a generation is tried in all"
     )
@@ -37,7 +44,7 @@ class GeneratorSettings(ServiceSettings):
     usd_per_second: float = Field(0.001525, ge=0, description="the provider's price for a trained model's run time")
     usd_per_image: float = Field(0.025, ge=0, description="the provider's price for one image of the base model")
 
-    @field_validator("replicate_base_url")
+    @field_validator("replicate_base_url", "fal_base_url")
     @classmethod
     def _is_an_address(cls, value: str) -> str:
         if not value.startswith(("http://", "https://")):

@@ -92,7 +92,7 @@ def generation_failed(attempt: StageAttempt, error: FluxlineError) -> Event | No
         discriminator="" if attempt.replay is None else f"r{attempt.replay}",
         generation_id=cause.generation_id,
         category=error.category,
-        retryable=error.category.retryable,
+        retryable=error.retryable,
         message=redact_text(error.message),
         hint=attempt.last_hint(error),
         attempts=attempt.attempt,

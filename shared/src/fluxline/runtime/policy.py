@@ -47,7 +47,7 @@ class RetryPolicy:
 
     def decide(self, error: FluxlineError, attempt: int) -> Outcome:
         """What follows the failed attempt number `attempt` (1 = the first)."""
-        if not error.category.retryable:
+        if not error.retryable:
             return GiveUp(exhausted=False)
         if attempt >= self._budget(error.category):
             return GiveUp(exhausted=True)

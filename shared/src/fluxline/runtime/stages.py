@@ -69,7 +69,7 @@ class StageAttempt:
             StageFailed,
             duration_ms=self.duration_ms,
             category=error.category,
-            retryable=error.category.retryable,
+            retryable=error.retryable,
             message=redact_text(error.message),
             hint=self.last_hint(error),
             context=_scalars(error.context),
