@@ -8,8 +8,11 @@ MEMBERS := shared services/gateway services/zipper services/trainer services/pub
 	services/debug-collector cli sandbox
 SOURCES := $(foreach member,$(MEMBERS),$(member)/src)
 
+EXPORT = $(BIN)/uv export --quiet --no-emit-workspace --no-header --format requirements-txt
+IMAGES := deploy/docker/requirements
+
 .DEFAULT_GOAL := help
-.PHONY: help setup up demo test check lint types imports unit test-faults test-diagnosis soak test-fuzz bench-collector bench-streams docs format lock clean
+.PHONY: help setup up demo test check lint types imports unit test-faults test-diagnosis test-docker soak test-fuzz bench-collector bench-streams docs format lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -57,6 +60,9 @@ test-faults: setup ## Kill, stop, cut, delay and corrupt the real stack; writes 
 test-diagnosis: setup ## One fault per job on the real stack, and a planted secret; writes the table of docs/diagnosis.md
 	@$(BIN)/pytest -q tests/diagnosis --timeout 600 --write-diagnosis
 
+test-docker: setup ## docker-compose.yml in containers: a job, replicas, kills, data that stay; needs Docker
+	@FLUXLINE_REQUIRE_DOCKER=1 $(BIN)/pytest -q tests/docker
+
 soak: setup ## 200 jobs while a random process is killed every second (JOBS=, SEED=)
 	@$(BIN)/python tests/faults/soak.py $(if $(JOBS),--jobs $(JOBS)) $(if $(SEED),--seed $(SEED))
 
@@ -75,8 +81,9 @@ bench-collector: setup ## The collector's rate beside its peers, and its answers
 bench-streams: setup ## What an open live stream costs the gateway: memory, CPU, time until an event arrives
 	@$(BIN)/python bench/streams.py
 
-docs: setup ## Write what is generated: docs/openapi.json, docs/api.md, docs/cli.md, types in docs/clients
+docs: setup ## Write what is generated: docs/openapi.json, docs/api.md, docs/cli.md, types in docs/clients, users of NATS
 	@PYTHONPATH=docs $(BIN)/python -m api_documents
+	@$(BIN)/python -m fluxline.runtime.nats_users --variables > deploy/nats/users/authorization.conf
 
 format: setup ## Format and mend what can be mended
 	@$(BIN)/ruff check --fix --quiet . || true
@@ -84,7 +91,11 @@ format: setup ## Format and mend what can be mended
 
 lock: setup ## Resolve the dependencies anew into requirements.lock
 	@$(BIN)/uv lock --quiet --upgrade
-	@$(BIN)/uv export --quiet --all-packages --no-emit-workspace --no-header --format requirements-txt -o requirements.lock
+	@$(EXPORT) --all-packages -o requirements.lock
+	@$(EXPORT) --only-group build -o $(IMAGES)/build.txt
+	@for name in gateway zipper trainer publisher generator collector sandbox; do \
+		$(EXPORT) --package fluxline-$$name --no-dev -o $(IMAGES)/$$name.txt; done
+	@$(EXPORT) --all-packages --no-dev -o $(IMAGES)/ops.txt
 
 clean: ## Remove the environment, caches and local state
 	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .fluxline

@@ -1,15 +1,19 @@
 """Fixtures of every member's tests: real servers, one of each per process, started on first use."""
 
 import asyncio
+import os
+import pickle
 from collections.abc import AsyncIterator, Callable, Iterator
 
 import nats as nats_py
 import pytest
+from filelock import FileLock
 from hypothesis import settings
 from nats.js import JetStreamContext
 
 from fluxline.postgres.migrate import migrate
 from fluxline.runtime.provision import provision
+from photos import Case, write_hostile_set
 from servers import (
     NatsServer,
     PostgresServer,
@@ -22,6 +26,18 @@ from servers import (
 settings.register_profile("same", derandomize=True, deadline=None)
 settings.register_profile("search", max_examples=5000, deadline=None)
 settings.load_profile("same")  # a change passes or fails by itself; `make test-fuzz` is who looks for new examples
+
+
+@pytest.fixture(scope="session")
+def hostile_set(tmp_path_factory: pytest.TempPathFactory) -> list[Case]:
+    """What cameras, editors, pranksters and broken transfers produce: made once, also for several test processes."""
+    temporary = tmp_path_factory.getbasetemp()
+    folder = (temporary.parent if "PYTEST_XDIST_WORKER" in os.environ else temporary) / "hostile"
+    index = folder.with_suffix(".pickle")
+    with FileLock(folder.with_suffix(".lock")):
+        if not index.exists():
+            index.write_bytes(pickle.dumps(write_hostile_set(folder)))
+    return list(pickle.loads(index.read_bytes()))
 
 
 @pytest.fixture(scope="session")

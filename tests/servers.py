@@ -7,9 +7,10 @@ temporary folder, and ends it for sure. Methods block: from async code call `res
 import json
 import os
 import subprocess
+import time
 import uuid
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from signal import SIGKILL
@@ -24,22 +25,26 @@ COMMAND_TIMEOUT_S = 60
 
 
 class NatsServer(Process):
-    """NATS with JetStream that syncs every message to disk; `monitor_url` is its HTTP monitoring."""
+    """NATS with JetStream that syncs every message to disk; `monitor_url` is its HTTP monitoring.
 
-    def __init__(self, home: Path) -> None:
+    `more` is added to its configuration. A `member` of a cluster counts as started before it has found the others.
+    """
+
+    def __init__(self, home: Path, more: str = "", *, member: bool = False) -> None:
         port, monitor_port = free_ports(2)
+        self._health = "varz" if member else "healthz?js-server-only=true"
         self.url = f"nats://127.0.0.1:{port}"
         self.monitor_url = f"http://127.0.0.1:{monitor_port}"
         self.store = home / "store"
         config = home / "nats.conf"
         config.write_text(
             f"listen: 127.0.0.1:{port}\nhttp: 127.0.0.1:{monitor_port}\n"
-            f"jetstream {{ store_dir: {json.dumps(str(self.store))}, sync_interval: always }}\n"
+            f"jetstream {{ store_dir: {json.dumps(str(self.store))}, sync_interval: always }}\n" + more
         )
         super().__init__([script("nats-server"), "-c", str(config)], home / "log", self._is_ready)
 
     def _is_ready(self, _pid: int) -> bool:
-        return answers(f"{self.monitor_url}/healthz?js-server-only=true", 200)
+        return answers(f"{self.monitor_url}/{self._health}", 200)
 
 
 class PostgresServer(Process):
@@ -155,10 +160,30 @@ class SeaweedServer(Process):
 
 
 @contextmanager
-def nats_server() -> Iterator[NatsServer]:
-    """A NATS server with JetStream: `.url`, `.monitor_url`, `.pid`, `.kill()`, `.restart()`."""
-    with temporary_home("nats") as home, NatsServer(home) as server:
+def nats_server(authorization: str = "") -> Iterator[NatsServer]:
+    """A NATS server with JetStream: `.url`, `.monitor_url`, `.pid`, `.kill()`, `.restart()`.
+
+    With that block of its configuration, if given; without one everybody may do everything.
+    """
+    with temporary_home("nats") as home, NatsServer(home, authorization) as server:
         yield server
+
+
+@contextmanager
+def nats_cluster(size: int = 3) -> Iterator[dict[str, NatsServer]]:
+    """Servers of one cluster, by their names; ready to keep streams with up to `size` replicas."""
+    ports = free_ports(size)
+    routes = ", ".join(f'"nats://127.0.0.1:{port}"' for port in ports)
+    with ExitStack() as stack:
+        servers = {}
+        for number, port in enumerate(ports):
+            home = stack.enter_context(temporary_home("nats"))
+            listen = f"cluster {{ name: fluxline, listen: 127.0.0.1:{port}, routes: [{routes}] }}\n"
+            server = NatsServer(home, f"server_name: n{number}\n{listen}", member=True)
+            servers[f"n{number}"] = stack.enter_context(server)
+        while not all(answers(f"{server.monitor_url}/healthz", 200) for server in servers.values()):
+            time.sleep(0.1)
+        yield servers
 
 
 @contextmanager

@@ -12,6 +12,7 @@ from fluxline_cli.client import Client
 from fluxline_cli.main import app
 
 TRAINING = {"id": "t1", "status": "canceling"}
+HEARTBEAT = ": still here\n\n"
 
 
 class Gateway:
@@ -83,10 +84,10 @@ def test_a_retry_after_a_lost_answer_is_the_same_retry(gateway: Gateway) -> None
 )
 def test_a_followed_retry_ends_as_the_training_does(gateway: Gateway, status: str, code: int, said: str) -> None:
     training = {"id": "t1", "status": status, "stage": None, "progress": 100, "error": None}
-    snapshot = f"id: 1\nevent: snapshot\ndata: {json.dumps(training)}\n\n"
+    stream = f"id: 1\nevent: snapshot\ndata: {json.dumps(training)}\n\n{HEARTBEAT}{HEARTBEAT}"
     gateway.answers = [
         answer(202, {"id": "t1", "status": "training"}),
-        httpx.Response(200, headers={"content-type": "text/event-stream"}, text=snapshot),
+        httpx.Response(200, headers={"content-type": "text/event-stream"}, text=stream),
         answer(200, training),
         answer(200, {"items": [], "next_cursor": None}),
         answer(200, training),

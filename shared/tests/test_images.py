@@ -20,11 +20,6 @@ from fluxline.images import IMAGE_LIMITS, ImageLimits, ImageRejected, inspect
 ANY_SIZE = ImageLimits(min_short_side_px=1)
 
 
-@pytest.fixture(scope="session")
-def hostile_set(tmp_path_factory: pytest.TempPathFactory) -> list[photos.Case]:
-    return photos.write_hostile_set(tmp_path_factory.mktemp("hostile"))
-
-
 def encoded(image: Image.Image, format_: str, **options: object) -> bytes:
     buffer = BytesIO()
     if format_ == "HEIC":

@@ -1,5 +1,7 @@
 """A service without its configuration does not start, and says what to do."""
 
+from pathlib import Path
+
 import pytest
 from pydantic import Field, SecretStr
 from pydantic_settings import SettingsConfigDict
@@ -53,3 +55,24 @@ def test_production_without_the_monitoring_address_is_refused(
 def test_monitoring_addresses_are_divided_by_commas() -> None:
     settings = ServiceSettings(nats_url="nats://a:1,nats://b:1", nats_monitor_url="http://a:8222, http://b:8222")
     assert settings.nats_monitor_urls == ["http://a:8222", "http://b:8222"]
+
+
+def test_a_secret_may_lie_in_a_file_and_the_environment_wins(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("FLUXLINE_SECRETS_DIR", str(tmp_path))
+    monkeypatch.delenv("DEMO_API_TOKEN", raising=False)
+    (tmp_path / "DEMO_API_TOKEN").write_text("of-the-file\n")
+    (tmp_path / "NATS_URL").write_text("nats://of-the-file:4222")
+    monkeypatch.setenv("NATS_URL", "nats://of-the-environment:4222")
+    settings = load(DemoSettings)
+    assert settings.api_token.get_secret_value() == "of-the-file"
+    assert settings.nats_url == "nats://of-the-environment:4222"
+
+
+def test_a_folder_of_secrets_that_is_not_there_stops_the_service(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    monkeypatch.setenv("FLUXLINE_SECRETS_DIR", str(tmp_path / "nowhere"))
+    with pytest.raises(SystemExit) as stopped:
+        load(DemoSettings)
+    assert stopped.value.code == EX_CONFIG
+    assert "FLUXLINE_SECRETS_DIR" in capsys.readouterr().err

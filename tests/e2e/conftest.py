@@ -18,6 +18,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningStack]:
         yield running
     assert running.exit_status == 0, running.output()
     assert not running.remaining_processes()
+    assert not running.violations()
     assert not running.state_file.exists()
 
 

@@ -70,6 +70,11 @@ class RunningStack:
         """What `fluxline up` has printed."""
         return self._output.read_text()
 
+    def violations(self) -> list[str]:
+        """What NATS has refused to its users: a service may do all that it does, and nothing else."""
+        log = (self.home / "logs" / "nats.log").read_text(errors="replace")
+        return [line for line in log.splitlines() if "Violation" in line]
+
     def remaining_processes(self) -> list[str]:
         """The processes of this home."""
         return [" ".join(process.cmdline()) for process in processes_of(self.home)]

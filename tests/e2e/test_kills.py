@@ -1,4 +1,7 @@
-"""kill -9 of any one process in the middle of a job: the job completes, nothing is paid or published twice."""
+"""kill -9 of a process in the middle of a job: the job completes, nothing is paid or published twice.
+
+The ones whose death would cost most; `make test-faults` kills every one, at every moment.
+"""
 
 from pathlib import Path
 
@@ -9,12 +12,8 @@ from .running import RunningStack, job, submit, until_status, upload
 
 SLOW_COMMIT = {"provider": "huggingface", "operation": "commit", "kind": "latency", "seconds": 1.5}
 MOMENTS = {
-    "zipper": "zipping",
     "gateway": "training",
     "trainer": "training",
-    "generator": "training",
-    "collector": "training",
-    "publisher": "publishing",
     "nats": "training",
     "postgres": "training",
 }

@@ -80,6 +80,7 @@ def stack(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
         yield running
     assert running.exit_status == 0, running.output()
     assert not running.remaining_processes()
+    assert not running.violations()
 
 
 @pytest.fixture(scope="session")

@@ -33,6 +33,7 @@ def stack(bucket: SeaweedServer, tmp_path_factory: pytest.TempPathFactory) -> It
         yield running
     assert running.exit_status == 0, running.output()
     assert not running.remaining_processes()
+    assert not running.violations()
 
 
 def temporary(bucket: SeaweedServer) -> list[str]:

@@ -5,13 +5,12 @@ import time
 from random import Random
 
 import httpx
-import nats
 import pytest
-from nats.js.api import DiscardPolicy, StorageType, StreamConfig
 
 from polling import poll_until
 
 from .conftest import Observe
+from .load import Load
 from .rows import fault
 from .scene import JOB_TIMEOUT_S, Scene
 from .stack import SERVICES
@@ -27,53 +26,14 @@ JOBS = 30
     promise="acknowledged minus read is empty; nothing is stored twice",
 )
 async def test_what_nats_acknowledged_is_there_after_every_kill(scene: Scene, observe: Observe, seed: Random) -> None:
-    client = await nats.connect(scene.stack.state["nats_url"], max_reconnect_attempts=-1, reconnect_time_wait=0.1)
-    jetstream = client.jetstream(timeout=2)
-    await jetstream.add_stream(
-        StreamConfig("LOAD", subjects=["load.>"], storage=StorageType.FILE, discard=DiscardPolicy.NEW)
-    )
-    acknowledged: list[str] = []
-    stopping = asyncio.Event()
-
-    async def publish(lane: int) -> None:
-        number = 0
-        while not stopping.is_set():
-            name = f"{lane}-{number}"
-            try:
-                await jetstream.publish("load.event", name.encode(), headers={"Nats-Msg-Id": name})
-            except (nats.errors.Error, nats.js.errors.Error, OSError):
-                await asyncio.sleep(0.02)  # the same one again: whether it was stored is not known
-                continue
-            acknowledged.append(name)
-            number += 1
-
-    lanes = [asyncio.create_task(publish(lane)) for lane in range(8)]
-    for _ in range(KILLS):
-        have = len(acknowledged)
-        await poll_until(lambda have=have: len(acknowledged) > have + seed.randint(20, 120), timeout_s=30)
-        await scene.stack.restart("nats", crash=True)
-    stopping.set()
-    await asyncio.gather(*lanes)
-    found = await _bodies(scene.stack.state["nats_url"], "LOAD")
-    await jetstream.delete_stream("LOAD")
-    await client.close()
-    assert not set(acknowledged) - set(found)
+    async with Load([scene.stack.state["nats_url"]]) as load:
+        for _ in range(KILLS):
+            await load.until_more(seed.randint(20, 120))
+            await scene.stack.restart("nats", crash=True)
+    found = await load.read()
+    assert not set(load.acknowledged) - set(found)
     assert len(found) == len(set(found))
     observe(f"{KILLS} kills, 0 lost, 0 twice")
-
-
-async def _bodies(url: str, stream: str) -> list[str]:
-    """The bodies of everything in the stream, over a connection that has seen no outage."""
-    client = await nats.connect(url)
-    try:
-        jetstream = client.jetstream(timeout=10)
-        state = (await jetstream.stream_info(stream)).state
-        found = []
-        for sequence in range(max(1, state.first_seq), state.last_seq + 1):
-            found.append(((await jetstream.get_msg(stream, sequence)).data or b"").decode())
-        return found
-    finally:
-        await client.close()
 
 
 @fault(

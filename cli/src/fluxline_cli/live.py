@@ -51,7 +51,8 @@ async def _stream(client: Client, training_id: str, last: str) -> AsyncIterator[
             await source.response.aread()
             raise problem_of(source.response)
         async for event in source.aiter_sse():
-            yield event.event, event.id, json.loads(event.data) if event.data else {}
+            if event.data:  # a heartbeat after an event comes as one without: httpx-sse remembers the id
+                yield event.event, event.id, json.loads(event.data)
 
 
 async def history(client: Client, training_id: str) -> AsyncIterator[dict[str, Any]]:

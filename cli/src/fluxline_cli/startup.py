@@ -3,6 +3,7 @@
 import time
 from types import TracebackType
 from typing import Self
+from urllib.parse import urlsplit
 
 from rich.live import Live
 from rich.table import Table
@@ -55,7 +56,7 @@ def print_addresses(state: StackState) -> None:
         "API": f"{state.gateway_url}/docs",
         "collector": state.collector_url,
         "sandbox": state.sandbox_url,
-        "NATS": state.nats_url,
+        "NATS": f"nats://{urlsplit(state.nats_url).netloc.rpartition('@')[2]}",
         "API key": f"{state.home}/stack.json",
         "logs": f"{state.home}/logs",
     }

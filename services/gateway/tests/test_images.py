@@ -21,16 +21,11 @@ from fluxline_gateway.deps import Gateway
 from fluxline_gateway.errors import PROBLEM_JSON
 from fluxline_gateway.images import uploads
 from fluxline_gateway.images.uploads import display_name
-from photos import Case, camera_exif, jpeg_bytes, rotated_for, scene, write_hostile_set
+from photos import Case, camera_exif, jpeg_bytes, rotated_for, scene
 
 ClientOf = Callable[[str], AbstractAsyncContextManager[httpx.AsyncClient]]
 File = tuple[str, tuple[str, bytes]]
 FORM = {"content-type": "multipart/form-data; boundary=b"}
-
-
-@pytest.fixture(scope="module")
-def hostile_set(tmp_path_factory: pytest.TempPathFactory) -> list[Case]:
-    return write_hostile_set(tmp_path_factory.mktemp("photos"))
 
 
 def photo(seed: int = 1, size: tuple[int, int] = (800, 600)) -> bytes:

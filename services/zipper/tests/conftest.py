@@ -7,11 +7,6 @@ import pytest
 import photos
 
 
-@pytest.fixture(scope="session")
-def hostile_set(tmp_path_factory: pytest.TempPathFactory) -> list[photos.Case]:
-    return photos.write_hostile_set(tmp_path_factory.mktemp("hostile"))
-
-
 @pytest.fixture
 def photo(tmp_path: Path) -> Path:
     """One plain photo of 1600 × 1200 pixels."""

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Self
 
+from fluxline.runtime.nats_users import USERS
 from fluxline_cli.stack.files import write_private
 
 ROLES = ("gateway", "trainer", "generator", "collector")
@@ -32,6 +33,7 @@ class Credentials:
     database_passwords: dict[str, str] = field(
         default_factory=lambda: {role: _secret() for role in (SUPERUSER, *ROLES)}
     )
+    nats_passwords: dict[str, str] = field(default_factory=lambda: {user: _secret() for user in USERS})
     api_key: str | None = None
 
     @classmethod
@@ -40,6 +42,8 @@ class Credentials:
         known = {each.name for each in fields(cls)}
         stored = json.loads(path.read_text()) if path.exists() else {}
         credentials = cls(**{name: value for name, value in stored.items() if name in known})
+        for user in USERS:  # one that came with a later version
+            credentials.nats_passwords.setdefault(user, _secret())
         credentials.save(path)
         return credentials
 
@@ -54,3 +58,7 @@ class Credentials:
     def database_url(self, role: str, port: int, database: str = "fluxline") -> str:
         """The address of the database, as `role`."""
         return f"postgresql://{role}:{self.database_passwords[role]}@127.0.0.1:{port}/{database}"
+
+    def nats_url(self, user: str, port: int) -> str:
+        """The address of NATS, as `user`."""
+        return f"nats://{user}:{self.nats_passwords[user]}@127.0.0.1:{port}"

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from fluxline.contracts.permissions import OPERATOR
 from fluxline_cli.stack.credentials import ROLES, SUPERUSER, Credentials
 from fluxline_cli.stack.layout import Layout
 from fluxline_cli.stack.ports import Ports
@@ -49,7 +50,7 @@ class Environments:
     def provisioning(self) -> dict[str, str]:
         """For making streams and consumers."""
         monitor = self.ports.url("nats_monitor")
-        return self.plain() | {"NATS_URL": self.ports.url("nats", "nats"), "NATS_MONITOR_URL": monitor}
+        return self.plain() | {"NATS_URL": self._nats_url(OPERATOR), "NATS_MONITOR_URL": monitor}
 
     def sandbox(self) -> dict[str, str]:
         """For the providers' stand-ins."""
@@ -69,6 +70,7 @@ class Environments:
     def service(self, name: str) -> dict[str, str]:
         """For a service; what a person set for it (`TRAINER_POLL_SECONDS`) wins over our defaults."""
         env = _defaults(self, name) | self.provisioning() | {f"{name.upper()}_HTTP_PORT": str(self.ports[name])}
+        env["NATS_URL"] = self._nats_url(name)
         if name in ROLES:
             env["DATABASE_URL"] = self.credentials.database_url(name, self.ports["postgres"])
         if name in USES_STORAGE:
@@ -82,6 +84,9 @@ class Environments:
         if name == "gateway":
             env["GATEWAY_COLLECTOR_URL"] = self.ports.url("collector")
         return env
+
+    def _nats_url(self, user: str) -> str:
+        return self.credentials.nats_url(user, self.ports["nats"])
 
     def _storage(self) -> dict[str, str]:
         if self.providers.r2:

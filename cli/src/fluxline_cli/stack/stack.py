@@ -5,6 +5,7 @@ import os
 from types import TracebackType
 from typing import Self
 
+from fluxline.contracts.permissions import OPERATOR
 from fluxline_cli.stack import ports as port_choice
 from fluxline_cli.stack import providers as provider_choice
 from fluxline_cli.stack.api_keys import EVERYTHING, create_key, may_do_everything
@@ -82,7 +83,8 @@ class Stack:
 
     async def _start_nats(self) -> None:
         environments = self._environments
-        await self.supervisor.start_and_wait(nats_program(self.layout, environments.ports, environments.plain()))
+        nats = nats_program(self.layout, environments.ports, environments.credentials, environments.plain())
+        await self.supervisor.start_and_wait(nats)
         await self._run("provisioning", "fluxline.runtime.provision", environments.provisioning())
 
     async def _start_postgres(self) -> None:
@@ -124,7 +126,7 @@ class Stack:
             studio_url=None,
             collector_url=ports.url("collector"),
             sandbox_url=ports.url("sandbox") if self.providers.needs_sandbox else None,
-            nats_url=ports.url("nats", "nats"),
+            nats_url=credentials.nats_url(OPERATOR, ports["nats"]),
             postgres_url=credentials.database_url(SUPERUSER, ports["postgres"]),
             api_key=credentials.api_key or "",
             collector_token=credentials.collector_token,

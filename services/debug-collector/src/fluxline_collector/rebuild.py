@@ -6,8 +6,6 @@ dropped with their week keep the rows they have.
 """
 
 import asyncio
-import os
-import sys
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -24,8 +22,10 @@ from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 from prometheus_client import CollectorRegistry
 
 from fluxline.contracts.catalog import EVENTS_STREAM
+from fluxline.contracts.permissions import inbox_of_pulls, inbox_prefix
 from fluxline.postgres.pool import Connection, Database
 from fluxline.runtime.envelope import Received, received_from
+from fluxline.runtime.settings import required_value_of
 from fluxline_collector.metrics import CollectorMetrics
 from fluxline_collector.rollup import COLUMNS_READ, STATEMENT_TIMEOUT_S, rollup_sql
 from fluxline_collector.store import EventStore
@@ -77,7 +77,9 @@ async def rebuild(nats_url: str, database_url: str) -> Rebuilt:
     """Do both. Raises what nats-py and asyncpg raise when a server is away; then run it again."""
     database = Database(database_url, "collector")
     await database.open()
-    client = await nats.connect([url.strip() for url in nats_url.split(",")], max_reconnect_attempts=10)
+    client = await nats.connect(
+        [url.strip() for url in nats_url.split(",")], max_reconnect_attempts=10, inbox_prefix=inbox_prefix("collector")
+    )
     try:
         store = EventStore(database, CollectorMetrics(CollectorRegistry()))
         read = stored = 0
@@ -99,7 +101,9 @@ async def stream_from_first(jetstream: JetStreamContext) -> AsyncIterator[list[R
     position, left = 0, state.messages
     while left and position < state.last_seq:
         config = _reading_from(position + 1)
-        subscription = await jetstream.pull_subscribe("", stream=EVENTS_STREAM.name, config=config)
+        subscription = await jetstream.pull_subscribe(
+            "", stream=EVENTS_STREAM.name, config=config, inbox_prefix=inbox_of_pulls("collector")
+        )
         try:
             expected = 1
             while left and position < state.last_seq:
@@ -167,10 +171,7 @@ async def _roll_up_slice(connection: Connection, after: UUID, oldest: datetime) 
 
 def main() -> None:
     """Rebuild from the servers that the environment names."""
-    missing = [name for name in ("NATS_URL", "DATABASE_URL") if not os.environ.get(name)]
-    if missing:
-        sys.exit(f"{missing[0]}: is not set → set it as for the collector itself")
-    print(asyncio.run(rebuild(os.environ["NATS_URL"], os.environ["DATABASE_URL"])))
+    print(asyncio.run(rebuild(required_value_of("NATS_URL"), required_value_of("DATABASE_URL"))))
 
 
 if __name__ == "__main__":

@@ -6,7 +6,6 @@ A service keeps its revisions in `<package>/migrations`; its schema (and version
 
 import asyncio
 import importlib
-import os
 import sys
 from pathlib import Path
 
@@ -18,6 +17,8 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, text
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
+
+from fluxline.runtime.settings import required_value_of
 
 MIGRATION_LOCK = 7_340_195
 """The advisory lock that lets one migration run at a time."""
@@ -56,9 +57,7 @@ def _scripts(package: str) -> tuple[str, ScriptDirectory]:
 
 def main() -> None:
     """Migrate the packages named as arguments."""
-    url = os.environ.get("DATABASE_URL")
-    if not url:
-        sys.exit("DATABASE_URL: is not set → set it to the database of the service, as postgresql://...")
+    url = required_value_of("DATABASE_URL")
     for package in sys.argv[1:]:
         asyncio.run(migrate(url, package))
 

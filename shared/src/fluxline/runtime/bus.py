@@ -17,6 +17,7 @@ from opentelemetry.sdk.trace import TracerProvider
 from fluxline.contracts.catalog import DLQ_STREAM, EVENTS_STREAM, TIMERS_STREAM
 from fluxline.contracts.errors import FluxlineError
 from fluxline.contracts.event import Event
+from fluxline.contracts.permissions import inbox_prefix
 from fluxline.runtime.envelope import MSG_ID, Received, body_of, headers_of
 from fluxline.runtime.errors import BrokerUnavailable
 from fluxline.runtime.logs import get_logger
@@ -64,6 +65,7 @@ class Bus:
         self.broker = NatsBroker(
             [url.strip() for url in nats_url.split(",")],
             name=f"fluxline-{service}",
+            inbox_prefix=inbox_prefix(service),
             connect_timeout=5,
             max_reconnect_attempts=-1,
             reconnect_time_wait=0.5,  # type: ignore[arg-type]  # nats-py takes fractions of a second

@@ -5,8 +5,6 @@ that exists would ignore changed settings.
 """
 
 import asyncio
-import os
-import sys
 import time
 
 import nats
@@ -31,18 +29,25 @@ from fluxline.contracts.catalog import (
     Consumer,
     Stream,
 )
+from fluxline.runtime.settings import ServiceSettings, load
 
 TIMEOUT_S = 10.0
 OUTCOMES_BYTES = 256 * 1024**2
 
 
-async def provision(nats_url: str, *, replicas: int = 1, only_missing: bool = False) -> None:
+async def provision(
+    nats_url: str, *, replicas: int = 1, only_missing: bool = False, inbox_prefix: str = "_INBOX"
+) -> None:
     """Make the JetStream at `nats_url` equal to the catalog. Safe to run any number of times, and at once.
 
     With `only_missing` what is there stays as it is: how a service mends a JetStream that lost something.
     """
     client = await nats.connect(
-        nats_url.split(","), connect_timeout=5, max_reconnect_attempts=20, reconnect_time_wait=0.5
+        nats_url.split(","),
+        connect_timeout=5,
+        max_reconnect_attempts=20,
+        reconnect_time_wait=0.5,
+        inbox_prefix=inbox_prefix,
     )
     try:
         jetstream = client.jetstream(timeout=TIMEOUT_S)
@@ -163,10 +168,8 @@ def consumer_config(consumer: Consumer) -> ConsumerConfig:
 
 def main() -> None:
     """Provision the servers of NATS_URL."""
-    nats_url = os.environ.get("NATS_URL")
-    if not nats_url:
-        sys.exit("NATS_URL: is not set → set it to the NATS servers, like nats://127.0.0.1:4222")
-    asyncio.run(provision(nats_url, replicas=int(os.environ.get("NATS_REPLICAS", "1"))))
+    settings = load(ServiceSettings)
+    asyncio.run(provision(settings.nats_url, replicas=settings.nats_replicas))
 
 
 if __name__ == "__main__":

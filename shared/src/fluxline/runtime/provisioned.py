@@ -15,6 +15,7 @@ from nats.js.errors import NotFoundError
 
 from fluxline.contracts.catalog import EVENTS_STREAM, Consumer, Stream
 from fluxline.contracts.errors import ErrorCategory, FluxlineError
+from fluxline.contracts.permissions import inbox_prefix
 from fluxline.runtime.bus import Bus
 from fluxline.runtime.cancelation import raise_if_canceled
 from fluxline.runtime.errors import BrokerUnavailable
@@ -141,7 +142,12 @@ class Provisioned:
         """Make what is missing, as provisioning would."""
         log.warning("service.mending_jetstream")
         try:
-            await provision(self._settings.nats_url, replicas=self._settings.nats_replicas, only_missing=True)
+            await provision(
+                self._settings.nats_url,
+                replicas=self._settings.nats_replicas,
+                only_missing=True,
+                inbox_prefix=inbox_prefix(self._bus.service),
+            )
         except _NOT_YET as error:
             log.warning("service.mending_failed", error=type(error).__name__)
 

@@ -1,6 +1,8 @@
 """Settings that every service has, and how a wrong or missing one stops the service with a remedy."""
 
+import os
 import sys
+from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import AfterValidator, Field, SecretStr, ValidationError, field_validator, model_validator
@@ -11,6 +13,8 @@ from fluxline.runtime.redaction import know_settings
 S = TypeVar("S", bound=BaseSettings)
 EX_CONFIG = 78
 """The exit status of sysexits.h for a configuration error."""
+SECRETS_DIR = "/run/secrets"
+"""Where containers find secrets, a file each, named like the variable; `FLUXLINE_SECRETS_DIR` names one more folder."""
 
 
 class ServiceSettings(BaseSettings):
@@ -19,7 +23,7 @@ class ServiceSettings(BaseSettings):
     A field's `description` is the remedy that the operator reads when its value is missing or wrong.
     """
 
-    model_config = SettingsConfigDict(frozen=True, extra="ignore", populate_by_name=True)
+    model_config = SettingsConfigDict(frozen=True, extra="ignore", populate_by_name=True, env_ignore_empty=True)
 
     nats_url: str = Field(
         validation_alias="NATS_URL", description="set it to the NATS servers, like nats://127.0.0.1:4222"
@@ -92,14 +96,38 @@ def postgres_url_field() -> Any:
 
 
 def load(settings_class: type[S]) -> S:
-    """The settings from the environment; a wrong one ends the process, naming the variable and the remedy."""
+    """The settings from the environment, else from files; a wrong one ends the process, naming variable and remedy."""
     try:
-        settings = settings_class()
+        settings = settings_class(_secrets_dir=secrets_dirs())
     except ValidationError as error:
         print(explain(settings_class, error), file=sys.stderr)
         raise SystemExit(EX_CONFIG) from None
     know_settings(settings)
     return settings
+
+
+def secrets_dirs() -> list[Path]:
+    """The folders with secrets; the last one counts most. One that was named and is not there ends the process."""
+    named = os.environ.get("FLUXLINE_SECRETS_DIR")
+    if named and not Path(named).is_dir():
+        print(f"FLUXLINE_SECRETS_DIR: {named} is no folder → mount the secrets there, or unset it", file=sys.stderr)
+        raise SystemExit(EX_CONFIG)
+    return [folder for folder in map(Path, filter(None, (SECRETS_DIR, named))) if folder.is_dir()]
+
+
+def value_of(variable: str) -> str | None:
+    """A variable's value from the environment, else from its file; None where there is neither."""
+    files = (folder / variable for folder in reversed(secrets_dirs()))
+    return os.environ.get(variable) or next((file.read_text().strip() for file in files if file.is_file()), None)
+
+
+def required_value_of(variable: str) -> str:
+    """The same; the process ends where there is neither."""
+    value = value_of(variable)
+    if not value:
+        print(f"{variable}: is not set → set it, or put it into a file of that name in {SECRETS_DIR}", file=sys.stderr)
+        raise SystemExit(EX_CONFIG)
+    return value
 
 
 def explain(settings_class: type[BaseSettings], error: ValidationError) -> str:

@@ -12,6 +12,7 @@ from structlog.contextvars import bound_contextvars
 
 from fluxline.contracts.errors import FluxlineError, Stage
 from fluxline.contracts.event import Event
+from fluxline.contracts.permissions import inbox_of_pulls
 from fluxline.runtime.bus import Bus
 from fluxline.runtime.cancelation import raise_if_canceled
 from fluxline.runtime.envelope import Received, read_event, received_from
@@ -47,6 +48,7 @@ class Subscription:
             durable=self.consumer.durable,
             stream=JStream(self.consumer.stream.name, declare=False),
             pull_sub=PullSub(batch_size=self.consumer.batch, timeout=FETCH_TIMEOUT_S),
+            inbox_prefix=inbox_of_pulls(self.bus.service),
             ack_policy=AckPolicy.MANUAL,
             decoder=_whole_message,
             no_reply=True,

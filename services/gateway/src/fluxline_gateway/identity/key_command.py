@@ -3,7 +3,6 @@
 import argparse
 import asyncio
 import json
-import os
 import sys
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
@@ -12,6 +11,7 @@ import asyncpg
 from pydantic import ValidationError
 
 from fluxline.postgres.pool import CONNECT_TIMEOUT_S
+from fluxline.runtime.settings import value_of
 from fluxline_gateway.identity.keys import Executor, create, list_keys, revoke
 from fluxline_gateway.identity.scopes import SCOPES
 from fluxline_gateway.migrations import SCHEMA
@@ -22,7 +22,7 @@ MAX_DAYS = 36_500
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; returns the exit status."""
     options = _parser().parse_args(arguments)
-    url = os.environ.get("DATABASE_URL")
+    url = value_of("DATABASE_URL")
     if not url:
         return _complain("DATABASE_URL: is not set → set it to the gateway's database, as postgresql://gateway:...@...")
     try:

@@ -13,6 +13,7 @@ from nats.js import JetStreamContext
 from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 
 from fluxline.contracts.catalog import EVENTS_STREAM
+from fluxline.contracts.permissions import inbox_of_pulls
 from fluxline.runtime.bus import Bus
 from fluxline.runtime.cancelation import raise_if_canceled
 from fluxline.runtime.envelope import read_event
@@ -206,7 +207,8 @@ class LiveHub:
             inactive_threshold=IDLE_CONSUMER_S,
             mem_storage=True,
         )
-        subscription = await jetstream.pull_subscribe(">", stream=EVENTS_STREAM.name, config=config)
+        inbox = inbox_of_pulls(self.bus.service)
+        subscription = await jetstream.pull_subscribe(">", stream=EVENTS_STREAM.name, config=config, inbox_prefix=inbox)
         try:
             await self._read_from(subscription)
         finally:
