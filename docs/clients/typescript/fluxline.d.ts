@@ -131,6 +131,13 @@ export interface AuditEntryPage {
   next_cursor: string | null;
 }
 
+/** Why the card does not show the images that were asked for last, and what to do. */
+export interface CardError {
+  category: ErrorCategory;
+  message: string;
+  hint: string;
+}
+
 /** One of `options`. */
 export interface Choice {
   options: Array<string>;
@@ -640,7 +647,11 @@ export interface LogLine {
   folded: number;
 }
 
-/** A trained model; `huggingface` is null where it was not published. `samples` are what its card shows by now. */
+/**
+ * A trained model; `huggingface` is null where it was not published.
+ *
+ * `samples` are what its card shows by now; `samples_error` says why it does not show those that were asked for last.
+ */
 export interface Model {
   id: string;
   training_id: string;
@@ -653,6 +664,7 @@ export interface Model {
   provider_version: string;
   huggingface: HubPublication | null;
   samples: Array<Sample>;
+  samples_error: CardError | null;
   weights_url: string;
   created_at: string;
 }

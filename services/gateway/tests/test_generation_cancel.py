@@ -1,6 +1,7 @@
 """Canceling a generation over HTTP, what it is estimated at, and what is told of how it was made."""
 
 import asyncio
+from itertools import permutations
 from uuid import uuid4
 
 import httpx
@@ -15,6 +16,7 @@ from fluxline.contracts.events import (
     GenerationSucceeded,
     ProviderRefusal,
 )
+from fluxline.contracts.job import Cost
 from fluxline.contracts.limits import BASE_MODELS
 from fluxline.postgres.pool import Database
 from fluxline.runtime.envelope import read_event
@@ -57,6 +59,33 @@ async def test_a_canceled_generation_is_wished_once_and_holds_no_money_once_it_h
     assert await reserved(client) == 0
     assert (await client.post(f"{path}/cancel")).json()["status"] == "canceled"
     assert len(await wishes(database)) == 1
+
+
+async def test_what_a_canceled_generation_was_charged_counts_as_spent(
+    client: httpx.AsyncClient, database: Database
+) -> None:
+    cause = await new_generation(client, database)
+    cost = Cost(amount_usd=0.01, basis="2 s")
+    await Projection(database).handle([received(1, canceled(cause).model_copy(update={"cost": cost}))])
+    assert (await client.get(f"/v1/generations/{cause.generation_id}")).json()["cost"] == cost.model_dump()
+    spend = (await client.get("/v1/me")).json()["spend"]
+    assert (spend["spent_usd"], spend["reserved_usd"]) == (0.01, 0)
+
+
+@pytest.mark.parametrize("order", list(permutations(["succeeded", "failed", "canceled"])), ids=" ".join)
+async def test_the_first_end_stands_whatever_comes_after_it(
+    client: httpx.AsyncClient, database: Database, order: tuple[str, ...]
+) -> None:
+    cause = await new_generation(client, database)
+    facts = {"category": "timeout", "retryable": True, "message": "Slow.", "hint": "Again.", "attempts": 1}
+    failed = GenerationFailed.caused_by(cause, generation_id=cause.generation_id, **facts)
+    ends = {"succeeded": succeeded(cause), "failed": failed, "canceled": canceled(cause)}
+    for batch in ([ends[name] for name in order], [ends[name] for name in order[::-1]]):
+        await Projection(database).handle([received(number, event) for number, event in enumerate(batch, 1)])
+    shown = (await client.get(f"/v1/generations/{cause.generation_id}")).json()
+    assert (shown["status"], shown["canceling"]) == (order[0], False)
+    assert bool(shown["images"]) == (order[0] == "succeeded")
+    assert await reserved(client) == 0
 
 
 @pytest.mark.parametrize("end", ["succeeded", "failed"])

@@ -3,7 +3,7 @@
 import asyncio
 from itertools import permutations
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import httpx
 import pytest
@@ -160,6 +160,24 @@ async def test_a_model_shows_the_newest_samples_of_its_card(client: httpx.AsyncC
     assert cards[1].samples[0].image_key in sample["url"]
     training = (await client.get(f"/v1/trainings/{model['training_id']}")).json()
     assert (training["status"], training["progress"]) == ("completed", 100)
+
+
+async def test_a_model_tells_why_its_card_does_not_show_the_newest_samples(
+    client: httpx.AsyncClient, database: Database
+) -> None:
+    model = await published(client, database)
+    [cause] = await asked(client, database, "a cat")
+    await project(database, succeeded(cause))
+    [card] = await outbox(database, "model.card_requested")
+    told = {"category": "authentication", "message": "Refused.", "hint": "Another token."}
+    failed = e.ModelCardFailed.caused_by(card, model_id=card.model_id, revision=1, **told)
+    await Projection(database).handle([received(400, failed)])
+    path = f"/v1/models/{model['id']}"
+    assert (await client.get(path)).json()["samples_error"] == told
+    await asked(client, database, "a dog")
+    assert (await client.get(path)).json()["samples_error"] is None
+    await Projection(database).handle([received(401, failed.model_copy(update={"event_id": uuid4()}))])
+    assert (await client.get(path)).json()["samples_error"] is None
 
 
 async def test_a_model_that_was_not_published_has_no_card(client: httpx.AsyncClient, database: Database) -> None:

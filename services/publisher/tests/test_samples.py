@@ -8,7 +8,7 @@ from huggingface_hub import CommitOperationAdd, ModelCard
 from nats.js import JetStreamContext
 
 from fluxline.contracts.catalog import PUBLISHER_CARDS
-from fluxline.contracts.events import ModelCardRequested, ModelCardUpdated, ModelPublished
+from fluxline.contracts.events import ModelCardFailed, ModelCardRequested, ModelCardUpdated, ModelPublished
 from fluxline.storage.local import LocalStorage
 from fluxline_publisher.remover import Remover
 from fluxline_publisher.samples import SampleGallery
@@ -94,6 +94,18 @@ async def test_a_request_that_comes_again_makes_no_other_commit(
     hub.api.create_commit(updated.repo, [CommitOperationAdd("own.txt", b"own")], commit_message="My own words")
     assert await SampleGallery(storage, hub.client()).show(request) == updated.commit
     assert hub.state()["commits"] == commits + 2
+
+
+async def test_a_card_that_is_not_updated_tells_why(
+    nats: NatsServer, jetstream: JetStreamContext, storage: LocalStorage, hub: SandboxHub, published: ModelPublished
+) -> None:
+    request = await card_request(storage, published, 1, b"no image")
+    async with running(nats, storage, hub.client()) as bus:
+        await bus.publish(request)
+        (failed,) = await poll_until(lambda: events_of(jetstream, ModelCardFailed))
+    assert (failed.model_id, failed.revision, failed.category) == (published.model_id, 1, "file_error")
+    assert failed.hint == "Ask for the samples again."
+    assert await events_of(jetstream, ModelCardUpdated) == []
 
 
 async def test_the_newest_samples_stand_whatever_comes_last(

@@ -5,16 +5,15 @@ from fluxline.runtime.policy import RetryPolicy
 from fluxline.runtime.service import Service
 from fluxline.runtime.settings import load
 from fluxline.storage import StorageSettings, make_storage
-from fluxline_generator.fal_api import FalApi
-from fluxline_generator.generator import Generator, Pace
+from fluxline_generator.configured import configured
+from fluxline_generator.generator import Generator
 from fluxline_generator.handlers import cancel_handlers, cleanup_handlers, generator_handlers
 from fluxline_generator.migrations import SCHEMA
 from fluxline_generator.prices import Prices
-from fluxline_generator.provider import Provider
-from fluxline_generator.replicate_api import ReplicateApi
 from fluxline_generator.settings import GeneratorSettings
 from fluxline_generator.store import GenerationStore
 from fluxline_generator.stored_images import StoredImages
+from fluxline_generator.waiting import Pace
 
 
 def main() -> int:
@@ -22,13 +21,15 @@ def main() -> int:
     settings = load(GeneratorSettings)
     storage = make_storage(load(StorageSettings))
     database = Database(settings.database_url, SCHEMA)
-    token = settings.replicate_api_token.get_secret_value()
-    providers: list[Provider] = [ReplicateApi(token, settings.replicate_base_url, timeout_s=settings.call_timeout_s)]
-    if settings.fal_key:
-        key = settings.fal_key.get_secret_value()
-        providers.append(FalApi(key, settings.fal_base_url, storage, timeout_s=settings.call_timeout_s))
+    providers = configured(settings, storage)
     pace = Pace(poll_s=settings.poll_s, run_s=settings.prediction_s, settle_s=settings.settle_s)
-    prices = Prices(settings.usd_per_second, settings.usd_per_image)
+    prices = Prices(
+        settings.usd_per_second,
+        settings.usd_per_image,
+        settings.fal_usd_per_megapixel,
+        settings.fal_lora_usd_per_megapixel,
+        settings.together_usd_per_megapixel,
+    )
     store = GenerationStore(database)
     generator = Generator(store, providers, storage, prices, pace=pace, at_once=settings.runs_at_once)
     service = Service("generator", settings)

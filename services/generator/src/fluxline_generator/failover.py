@@ -4,13 +4,15 @@ What is wrong with the request itself (422) would be wrong elsewhere too, and is
 """
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, NoReturn
 
 from fluxline.contracts.errors import ErrorCategory
+from fluxline.runtime.stages import MENDED_ALONE
 from fluxline_generator.errors import (
     ContentRefused,
     ModelNotReady,
     ProviderBilling,
+    ProviderDeclined,
     ProviderDenied,
     ProviderError,
     ProviderRefused,
@@ -38,30 +40,34 @@ class Failover:
             return name, order
         raise ModelNotReady("No configured provider can make exactly this", hint="Change the parameters.")
 
-    async def decline(self, generation: Generation, error: ProviderError) -> None:
-        """The provider did not take the order, for certain: on to the next one, or raises why not.
+    async def decline(self, generation: Generation, error: ProviderError) -> NoReturn:
+        """The provider did not take the order, for certain: says who is asked in the next attempt.
 
-        Raises `error` while the same provider is asked again, ProvidersExhausted when several declined.
+        Raises `error` while that is the same one, ProviderDeclined for another one, and ProvidersExhausted when
+        several have declined and nobody is left.
         """
         at_once = moves_at_once(error)
         await self.store.reset(generation, lost=False, tried=not at_once)
         if not at_once and (not error.retryable or generation.tries + 1 < OUTAGE_TRIES):
             raise error
-        if not await self.move(generation, error):
-            await self._exhausted(generation, error)
+        await self.move(generation, error)
+        await self._exhausted(generation, error)
 
-    async def move(self, generation: Generation, error: ProviderError) -> bool:
-        """Go on with the next provider; False when there is none."""
-        wanted = generation.wanted
+    async def move(self, generation: Generation, error: ProviderError) -> None:
+        """Go on with the next provider: raises ProviderDeclined, or returns when there is none."""
+        wanted, last = generation.wanted, generation.provider
         able = self._able(wanted) if wanted else []
         names = [name for name, _ in able]
-        later = able[names.index(generation.provider) + 1 :] if generation.provider in names else able
+        later = able[names.index(last) + 1 :] if last in names else able
         if not later:
-            return False
-        await self.store.move(generation, *later[0], (*generation.refusals, _refusal(generation.provider, error)))
-        return True
+            return
+        await self.store.move(generation, *later[0], (*generation.refusals, _refusal(last, error)))
+        hint = f"{MENDED_ALONE}, with {later[0][0]}. About {last}: {error.hint}"
+        raise ProviderDeclined(
+            f"{last} declined: {error.message}", category=error.category, hint=hint, provider=last
+        ) from error
 
-    async def _exhausted(self, generation: Generation, error: ProviderError) -> None:
+    async def _exhausted(self, generation: Generation, error: ProviderError) -> NoReturn:
         """Begin anew with the first one next time, and tell of everybody this time."""
         if not generation.refusals or generation.wanted is None:
             raise error

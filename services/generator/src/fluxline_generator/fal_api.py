@@ -9,12 +9,13 @@ from typing import Any, Final
 import httpx
 
 from fluxline.storage import Storage
-from fluxline_generator.errors import ContentRefused, ProviderError, ProviderRefused
+from fluxline_generator.accounts import FAL
+from fluxline_generator.errors import ContentRefused, ProviderRefused
 from fluxline_generator.orders import FLUX_DEV, LIMITS, Order, in_pixels
 from fluxline_generator.predictions import Prediction
 from fluxline_generator.prompts import Wanted
-from fluxline_generator.refusals import refusal
-from fluxline_generator.result_files import connection_errors, fetch
+from fluxline_generator.refusals import connection_errors, refusal, unreadable
+from fluxline_generator.result_files import fetch
 
 LORA_MODEL: Final = "fal-ai/flux-lora"
 BASE_MODEL: Final = "fal-ai/flux/dev"
@@ -49,7 +50,7 @@ class FalApi:
         answer = await self._call("POST", f"/{order.target}", self._body(order))
         request_id = answer.get("request_id")
         if not isinstance(request_id, str) or not request_id.replace("-", "").isalnum():
-            raise ProviderError("fal's answer has no request id", ambiguous=True)
+            raise unreadable(FAL, "answer without a request id")
         application = "/".join(order.target.split("/")[:2])
         return _run(f"{application}/requests/{request_id}", "starting")
 
@@ -63,12 +64,10 @@ class FalApi:
         except ProviderRefused as error:
             if error.context.get("status") == httpx.codes.NOT_FOUND:
                 return None
+            if error.context.get("status") == httpx.codes.BAD_REQUEST:  # completed, without a result
+                return _run(prediction_id, "canceled", error=error.message)
             raise
-        if any(answer.get("has_nsfw_concepts") or ()):
-            raise ContentRefused("fal's safety checker refused the result")
-        images = [image.get("url") for image in answer.get("images") or ()]
-        seconds = (status.get("metrics") or {}).get("inference_time")
-        return _run(prediction_id, "succeeded", output=images, metrics={"predict_time": seconds})
+        return _succeeded(prediction_id, status, answer)
 
     async def cancel(self, prediction_id: str) -> None:
         """See Provider; fal answers 400 for a run that has ended."""
@@ -86,7 +85,7 @@ class FalApi:
 
     async def download(self, url: str, target: Path) -> None:
         """See Provider."""
-        await fetch(self._files, self.name, url, target, self._timeout_s)
+        await fetch(self._files, FAL, url, target, self._timeout_s)
 
     async def close(self) -> None:
         """Let go of the connections."""
@@ -102,7 +101,7 @@ class FalApi:
         return body
 
     async def _call(self, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
-        with connection_errors(self.name):
+        with connection_errors(FAL):
             async with asyncio.timeout(self._timeout_s):
                 response = await self._queue.request(method, path, json=body)
             try:
@@ -110,12 +109,26 @@ class FalApi:
             except ValueError:
                 if response.is_success:
                     raise
-                answer = response.reason_phrase
+                answer = None
         if not response.is_success:
-            raise refusal(self.name, "FAL_KEY", response.status_code, answer, response.headers.get("Retry-After"))
+            raise refusal(FAL, response, answer)
         if not isinstance(answer, dict):
-            raise ProviderError("fal's answer is not an object", ambiguous=True)
+            raise unreadable(FAL, "answer")
         return answer
+
+
+def _succeeded(prediction_id: str, status: dict[str, Any], answer: dict[str, Any]) -> Prediction:
+    """The run with its images; raises ContentRefused for those that fal has blackened."""
+    flagged, images, metrics = answer.get("has_nsfw_concepts"), answer.get("images"), status.get("metrics")
+    if isinstance(flagged, list) and any(flagged):
+        raise ContentRefused("fal's safety checker refused the result")
+    links = [image.get("url") if isinstance(image, dict) else None for image in _list(images)]
+    seconds = metrics.get("inference_time") if isinstance(metrics, dict) else None
+    return _run(prediction_id, "succeeded", output=links, metrics={"predict_time": seconds})
+
+
+def _list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
 
 
 def _run(prediction_id: str, status: str, **details: Any) -> Prediction:

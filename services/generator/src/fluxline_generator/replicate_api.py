@@ -13,15 +13,16 @@ import httpx
 from pydantic import ValidationError
 from replicate.client import Client
 
-from fluxline_generator.errors import ProviderError, ProviderRefused, RunLost
+from fluxline_generator.accounts import REPLICATE
+from fluxline_generator.errors import ProviderError, ProviderRefused
 from fluxline_generator.orders import FLUX_DEV, LIMITS, Order
 from fluxline_generator.predictions import Prediction
 from fluxline_generator.prompts import Wanted
-from fluxline_generator.replicate_errors import download_error, raise_refusal, replicate_errors
+from fluxline_generator.refusals import connection_errors, refusal, unreadable
+from fluxline_generator.result_files import fetch
 
 CONNECT_TIMEOUT_S: Final = 10.0
 MAX_PAGES: Final = 50
-MAX_IMAGE_BYTES: Final = 64 * 1024 * 1024
 BASE_MODEL: Final = "black-forest-labs/flux-dev"
 _HOSTS: Final = ("replicate.com", "replicate.delivery")
 
@@ -41,7 +42,7 @@ class ReplicateApi:
             base_url=base_url,
             timeout=timeout,
             mounts={"all://": self._transport},
-            event_hooks={"response": [raise_refusal]},
+            event_hooks={"response": [_raise_refusal]},
         )
         self._files = httpx.AsyncClient(timeout=timeout, follow_redirects=True)
         self._authorization = {"Authorization": f"Bearer {token}"}
@@ -94,18 +95,7 @@ class ReplicateApi:
 
     async def download(self, url: str, target: Path) -> None:
         """See Provider. The token is sent to Replicate's own hosts only."""
-        with replicate_errors():
-            async with (
-                asyncio.timeout(self._timeout_s),
-                self._files.stream("GET", url, headers=self._headers_for(url)) as response,
-            ):
-                if response.status_code != httpx.codes.OK:
-                    raise download_error(response)
-                with target.open("wb") as file:
-                    async for chunk in response.aiter_bytes():
-                        file.write(chunk)
-                        if file.tell() > MAX_IMAGE_BYTES:
-                            raise RunLost(f"The provider's image has more than {MAX_IMAGE_BYTES} bytes")
+        await fetch(self._files, REPLICATE, url, target, self._timeout_s, self._headers_for(url))
 
     async def close(self) -> None:
         """Let go of the connections."""
@@ -113,12 +103,12 @@ class ReplicateApi:
         await self._transport.aclose()
 
     async def _call(self, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
-        with replicate_errors():
+        with connection_errors(REPLICATE):
             async with asyncio.timeout(self._timeout_s):
                 response = await self._client._async_request(method, path, json=body)
             answer = response.json()
         if not isinstance(answer, dict):
-            raise ProviderError("Replicate's answer is not an object", ambiguous=True)
+            raise unreadable(REPLICATE, "answer")
         return answer
 
     def _headers_for(self, url: str) -> dict[str, str]:
@@ -152,4 +142,16 @@ def _read(answer: dict[str, Any]) -> Prediction:
     try:
         return Prediction.model_validate(answer)
     except ValidationError as error:
-        raise ProviderError("Replicate's prediction cannot be read", ambiguous=True) from error
+        raise unreadable(REPLICATE, "prediction") from error
+
+
+async def _raise_refusal(response: httpx.Response) -> None:
+    """A response hook: 4xx and 5xx as ours, while the answer's headers are still at hand."""
+    if response.status_code < httpx.codes.BAD_REQUEST:
+        return
+    await response.aread()
+    try:
+        problem = response.json()
+    except ValueError:
+        problem = {}
+    raise refusal(REPLICATE, response, problem if isinstance(problem, dict) else {}, doubtful=True)

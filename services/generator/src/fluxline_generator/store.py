@@ -12,11 +12,15 @@ import asyncpg
 
 from fluxline.postgres.pool import Database
 from fluxline_generator.orders import Order
+from fluxline_generator.predictions import Prediction
 from fluxline_generator.prompts import Wanted
 
-_ADD = """
-INSERT INTO generations (generation_id, state, wanted, provider, target, input)
-VALUES ($1, 'requested', $2, $3, $4, $5) ON CONFLICT (generation_id) DO NOTHING
+_OPEN = """
+INSERT INTO generations AS known (generation_id, state, wanted, provider, target, input)
+VALUES ($1, 'requested', $2, $3, $4, $5) ON CONFLICT (generation_id) DO UPDATE SET failed = false, updated_at = now(),
+    wanted = coalesce(known.wanted, excluded.wanted), provider = coalesce(known.provider, excluded.provider),
+    target = coalesce(known.target, excluded.target), input = coalesce(known.input, excluded.input)
+WHERE known.failed
 """
 _READ = """
 SELECT *, coalesce(extract(epoch FROM now() - submit_at), 0)::float8 AS age_s, extract(epoch FROM submit_at)::float8
@@ -27,11 +31,11 @@ UPDATE generations SET state = 'submitting', submissions = submissions + 1, subm
 WHERE generation_id = $1 AND state = 'requested' AND NOT cancel_requested
 """
 _ADOPT = """
-UPDATE generations SET state = 'submitted', prediction_id = $3, updated_at = now()
+UPDATE generations SET state = 'submitted', prediction_id = $3, run = $4, updated_at = now()
 WHERE generation_id = $1 AND state = 'submitting' AND submissions = $2
 """
 _RESET = """
-UPDATE generations SET state = 'requested', prediction_id = NULL, lost = lost + $3, tries = tries + $4,
+UPDATE generations SET state = 'requested', prediction_id = NULL, run = NULL, lost = lost + $3, tries = tries + $4,
     updated_at = now()
 WHERE generation_id = $1 AND state IN ('submitting', 'submitted') AND submissions = $2
 """
@@ -40,19 +44,25 @@ UPDATE generations SET provider = $3, target = $4, input = $5, refusals = $6, tr
 WHERE generation_id = $1 AND state = 'requested' AND submissions = $2
 """
 _FINISH = """
-UPDATE generations SET state = 'succeeded', outcome = $3, updated_at = now()
+UPDATE generations SET state = 'succeeded', outcome = $3, run = NULL, updated_at = now()
 WHERE generation_id = $1 AND state = 'submitted' AND prediction_id = $2 AND NOT cancel_requested
 """
 _TAKEN = "SELECT prediction_id FROM generations WHERE prediction_id = ANY($1::text[])"
 _WANT_CANCEL = """
-INSERT INTO generations (generation_id, state, cancel_requested) VALUES ($1, 'canceled', true)
+INSERT INTO generations AS known (generation_id, state, cancel_requested) VALUES ($1, 'withdrawn', true)
 ON CONFLICT (generation_id) DO UPDATE SET cancel_requested = true, updated_at = now(),
-    state = CASE generations.state WHEN 'requested' THEN 'canceled' ELSE generations.state END
-WHERE generations.state <> 'succeeded'
+    state = CASE known.state WHEN 'requested' THEN 'withdrawn' ELSE known.state END
+WHERE known.state <> 'succeeded' AND NOT known.failed
 """
 _CANCELED = """
-UPDATE generations SET state = 'canceled', updated_at = now()
-WHERE generation_id = $1 AND cancel_requested AND state <> 'succeeded'
+UPDATE generations SET state = 'canceled', run = NULL, outcome = $2, updated_at = now()
+WHERE generation_id = $1 AND cancel_requested AND state IN ('requested', 'submitting', 'submitted')
+"""
+_FAIL = """
+INSERT INTO generations AS known (generation_id, state, failed) VALUES ($1, 'requested', true)
+ON CONFLICT (generation_id) DO UPDATE SET failed = NOT known.cancel_requested, updated_at = now(),
+    state = CASE WHEN known.cancel_requested THEN 'canceled' ELSE known.state END
+WHERE known.state IN ('requested', 'submitting', 'submitted')
 """
 
 
@@ -61,7 +71,8 @@ class Generation:
     """One row. `lost` counts submissions that led to nothing, `age_s` from the last one; `submitted_s` is Unix time.
 
     `tries` counts submissions that the provider of now did not take, `refusals` those who were asked before.
-    A generation that was canceled before it was asked for wants nothing.
+    `canceled` was stopped by whoever works on it, `withdrawn` before anybody did: it may not even be wanted yet.
+    `run` is the ended run of a provider that gives it with its answer, kept until its images are ours.
     """
 
     generation_id: UUID
@@ -72,9 +83,11 @@ class Generation:
     refusals: tuple[dict[str, str], ...]
     tries: int
     cancel_requested: bool
+    failed: bool
     submissions: int
     lost: int
     prediction_id: str | None
+    run: Prediction | None
     outcome: dict[str, Any] | None
     age_s: float
     submitted_s: float
@@ -87,9 +100,9 @@ class GenerationStore:
         self.database = database
 
     async def open(self, generation_id: UUID, wanted: Wanted, provider: str, order: Order) -> Generation:
-        """The generation's row, made if it is new; what was stored first counts."""
+        """The generation's row, made if it is new, and begun again if it has failed; what was stored first counts."""
         wish, sent = json.dumps(asdict(wanted)), json.dumps(order.input)
-        await self.database.pool.execute(_ADD, generation_id, wish, provider, order.target, sent)
+        await self.database.pool.execute(_OPEN, generation_id, wish, provider, order.target, sent)
         return await self.read(generation_id)
 
     async def read(self, generation_id: UUID) -> Generation:
@@ -103,10 +116,11 @@ class GenerationStore:
         """Commit that the provider is about to be asked; False when somebody else is at it, or it is canceled."""
         return await self._changed(_INTEND, generation_id)
 
-    async def adopt(self, generation: Generation, prediction_id: str) -> bool:
+    async def adopt(self, generation: Generation, run: Prediction) -> bool:
         """Store whose run it is; False when the generation has moved on or the run is another's."""
+        kept = run.model_dump_json() if run.ended else None
         try:
-            return await self._changed(_ADOPT, generation.generation_id, generation.submissions, prediction_id)
+            return await self._changed(_ADOPT, generation.generation_id, generation.submissions, run.id, kept)
         except asyncpg.UniqueViolationError:
             return False
 
@@ -126,13 +140,18 @@ class GenerationStore:
         return await self._changed(_FINISH, generation.generation_id, generation.prediction_id, json.dumps(outcome))
 
     async def want_cancel(self, generation_id: UUID) -> Generation:
-        """Mark it; what was not submitted is canceled at once, what has succeeded stays."""
+        """Mark it; what was not submitted is withdrawn at once, what has succeeded or failed stays so."""
         await self._changed(_WANT_CANCEL, generation_id)
         return await self.read(generation_id)
 
-    async def canceled(self, generation: Generation) -> None:
-        """The run of a marked generation has been stopped."""
-        await self._changed(_CANCELED, generation.generation_id)
+    async def canceled(self, generation: Generation, outcome: dict[str, Any] | None = None) -> None:
+        """The run of a marked generation has been stopped, or had its images already."""
+        await self._changed(_CANCELED, generation.generation_id, json.dumps(outcome) if outcome else None)
+
+    async def fail(self, generation_id: UUID) -> Generation:
+        """Nobody tries again: it has failed, or is canceled where its owner wanted that first."""
+        await self._changed(_FAIL, generation_id)
+        return await self.read(generation_id)
 
     async def taken(self, prediction_ids: list[str]) -> set[str]:
         """Those of the runs that belong to a generation."""
@@ -144,7 +163,7 @@ class GenerationStore:
 
 
 def _generation(row: asyncpg.Record) -> Generation:
-    same = ("tries", "cancel_requested", "submissions", "lost", "prediction_id", "age_s")
+    same = ("tries", "cancel_requested", "failed", "submissions", "lost", "prediction_id", "age_s")
     return Generation(
         generation_id=row["generation_id"],
         state=row["state"],
@@ -152,6 +171,7 @@ def _generation(row: asyncpg.Record) -> Generation:
         order=Order(row["target"] or "", json.loads(row["input"] or '{"prompt": ""}')),
         wanted=Wanted(**json.loads(row["wanted"])) if row["wanted"] else None,
         refusals=tuple(json.loads(row["refusals"])),
+        run=Prediction.model_validate_json(row["run"]) if row["run"] else None,
         outcome=json.loads(row["outcome"]) if row["outcome"] else None,
         submitted_s=row["submitted_s"] or 0.0,
         **{name: row[name] for name in same},

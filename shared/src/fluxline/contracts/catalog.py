@@ -23,6 +23,7 @@ EVENTS: Final[dict[str, type[Event]]] = {
         e.ModelPublished,
         e.ModelCardRequested,
         e.ModelCardUpdated,
+        e.ModelCardFailed,
         e.TrainingFailed,
         e.TrainingCancelRequested,
         e.TrainingCanceled,

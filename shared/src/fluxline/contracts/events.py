@@ -129,6 +129,17 @@ class ModelCardUpdated(TrainingEvent):
     revision: int = Field(ge=1)
 
 
+class ModelCardFailed(TrainingEvent):
+    """The model card does not show the images of that revision; says why, and what a person can do."""
+
+    subject: ClassVar[str] = "model.card_failed"
+    model_id: UUID
+    revision: int = Field(ge=1)
+    category: ErrorCategory
+    message: str
+    hint: str
+
+
 class TrainingFailed(TrainingEvent):
     """A stage gave up on the training; says where, why, and what a person can do."""
 
@@ -311,7 +322,8 @@ class GenerationCancelRequested(GenerationEvent):
 
 
 class GenerationCanceled(GenerationEvent):
-    """The generation has stopped because its owner wanted it to; it has no images."""
+    """The generation has stopped because its owner wanted it to; it has no images, even where it had a `cost`."""
 
     subject: ClassVar[str] = "generation.canceled"
     stage_of_job: ClassVar[Stage | None] = Stage.IMAGE_GENERATION
+    cost: Cost | None = None

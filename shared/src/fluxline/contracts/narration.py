@@ -24,6 +24,7 @@ _LINES: Final[dict[str, tuple[Level, str]]] = {
     "model.published": ("info", "{published}"),
     "model.card_requested": ("info", "Sample images are ready for the model card"),
     "model.card_updated": ("info", "Model card with sample images at {url}"),
+    "model.card_failed": ("warning", "The model card shows no new images: {message}"),
     "training.failed": ("error", "The training failed at {stage_name}: {message}"),
     "training.cancel_requested": ("info", "Cancelation requested ({reason})"),
     "training.canceled": ("info", "The training was canceled at {stage_name}"),

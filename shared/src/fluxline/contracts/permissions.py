@@ -118,7 +118,7 @@ PERMISSIONS: Final[dict[str, Permissions]] = {
     "publisher": _service(
         "publisher",
         (c.PUBLISHER, c.PUBLISHER_CARDS, c.PUBLISHER_CLEANUP),
-        (e.ModelProgressed, e.ModelPublished, e.ModelCardUpdated, e.TrainingFailed),
+        (e.ModelProgressed, e.ModelPublished, e.ModelCardUpdated, e.ModelCardFailed, e.TrainingFailed),
         *_STAGES,
         *_OUTCOMES,
     ),

@@ -57,6 +57,8 @@ class RetryPolicy:
         return self.internal_attempts if category is ErrorCategory.INTERNAL else self.attempts
 
     def _delay_s(self, error: FluxlineError, attempt: int) -> float:
+        if error.at_once:
+            return 0.0
         backoff = min(self.cap_s, self.base_s * 2.0 ** min(attempt - 1, 30))
         jittered = backoff * (1 + self.jitter * (2 * self.random() - 1))
         return min(self.cap_s, max(jittered, error.retry_after_s or 0.0))

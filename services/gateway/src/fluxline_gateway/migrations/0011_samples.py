@@ -21,6 +21,7 @@ COLUMNS = (
     "ALTER TABLE generations ADD COLUMN canceling boolean NOT NULL DEFAULT false",
     "ALTER TABLE models ADD COLUMN samples json NOT NULL DEFAULT '[]'",
     "ALTER TABLE models ADD COLUMN samples_revision integer NOT NULL DEFAULT 0",
+    "ALTER TABLE models ADD COLUMN samples_error json",
 )
 INDEX = "CREATE INDEX generations_of_batch ON generations (batch_id) WHERE batch_id IS NOT NULL"
 

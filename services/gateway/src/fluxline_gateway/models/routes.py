@@ -12,6 +12,7 @@ from fastapi.responses import RedirectResponse
 from pydantic import BaseModel, ConfigDict
 from pydantic.config import JsonDict
 
+from fluxline.contracts.errors import ErrorCategory
 from fluxline.contracts.job import HubPublication
 from fluxline.storage import Storage
 from fluxline_gateway import examples
@@ -44,8 +45,31 @@ class SampleOut(BaseModel):
     url: str
 
 
+class CardError(BaseModel):
+    """Why the card does not show the images that were asked for last, and what to do."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "category": "authentication",
+                    "message": "Hugging Face refused the token",
+                    "hint": "Set HUGGINGFACE_API_TOKEN to a token with write access.",
+                }
+            ]
+        }
+    )
+
+    category: ErrorCategory
+    message: str
+    hint: str
+
+
 class ModelOut(BaseModel):
-    """A trained model; `huggingface` is null where it was not published. `samples` are what its card shows by now."""
+    """A trained model; `huggingface` is null where it was not published.
+
+    `samples` are what its card shows by now; `samples_error` says why it does not show those that were asked for last.
+    """
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -62,6 +86,7 @@ class ModelOut(BaseModel):
                     "provider_version": "ada/flux-ada-7a1a1a60:4bf92f3577b34da6",
                     "huggingface": examples.HUB,
                     "samples": [_SAMPLE_EXAMPLE],
+                    "samples_error": None,
                     "weights_url": f"/v1/models/{examples.MODEL_ID}/weights",
                     "created_at": examples.UPDATED_AT,
                 }
@@ -80,6 +105,7 @@ class ModelOut(BaseModel):
     provider_version: str
     huggingface: HubPublication | None
     samples: list[SampleOut]
+    samples_error: CardError | None
     weights_url: str
     created_at: datetime
 
@@ -131,10 +157,12 @@ async def find_model(gateway: Gateway, owner: str, model_id: UUID) -> asyncpg.Re
 
 def _model_out(storage: Storage, row: asyncpg.Record) -> ModelOut:
     hub = json.loads(row["huggingface"]) if row["huggingface"] else None
-    told = ("huggingface", "samples", "weights_url")
+    error = json.loads(row["samples_error"]) if row["samples_error"] else None
+    told = ("huggingface", "samples", "samples_error", "weights_url")
     columns = {name: row[name] for name in ModelOut.model_fields if name not in told}
     samples = [
         SampleOut(text=sample["text"], url=image_link(storage, sample["image_key"]))
         for sample in json.loads(row["samples"])
     ]
-    return ModelOut(**columns, huggingface=hub, samples=samples, weights_url=f"/v1/models/{row['id']}/weights")
+    shown = {"samples": samples, "samples_error": error}
+    return ModelOut(**columns, **shown, huggingface=hub, weights_url=f"/v1/models/{row['id']}/weights")

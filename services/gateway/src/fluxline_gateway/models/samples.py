@@ -30,7 +30,14 @@ WHERE NOT ended AND id IN (SELECT batch_id FROM generations WHERE id = ANY($1::u
 _OF_BATCH = "SELECT status, outcome FROM generations WHERE batch_id = $1 ORDER BY sample_number"
 _END_BATCH = "UPDATE sample_batches SET ended = true WHERE id = $1"
 _MODEL = "SELECT m.*, t.request FROM models m JOIN trainings t ON t.id = m.training_id WHERE m.id = $1"
-_SHOW = "UPDATE models SET samples = $2, samples_revision = $3 WHERE id = $1 AND samples_revision < $3"
+_SHOW = """
+UPDATE models SET samples = $2, samples_revision = $3, samples_error = NULL WHERE id = $1 AND samples_revision < $3
+"""
+_CLEAR_ERROR = "UPDATE models SET samples_error = NULL WHERE id = $1"
+_FAIL = """
+UPDATE models SET samples_error = $2 WHERE id = $1 AND samples_revision < $3
+    AND $3 = (SELECT max(revision) FROM sample_batches WHERE model_id = $1)
+"""
 _UNENDED: Final = ("requested", "running")
 
 log = get_logger(__name__)
@@ -49,6 +56,7 @@ async def add_samples(
     revision = await connection.fetchval(_NEXT_REVISION, model_id)
     batch_id = uuid5(model_id, f"samples {revision}")
     await connection.execute(_ADD_BATCH, batch_id, model_id, revision)
+    await connection.execute(_CLEAR_ERROR, model_id)
     rows = []
     for number, prompt in enumerate(prompts, 1):
         parameters, place = e.GenerationParameters(prompt=prompt), Place(batch_id, number)
@@ -95,6 +103,12 @@ async def show(connection: Connection, event: e.ModelCardUpdated) -> None:
     """The model's card shows these images now."""
     samples = json.dumps([sample.model_dump(mode="json") for sample in event.samples])
     await connection.execute(_SHOW, event.model_id, samples, event.revision)
+
+
+async def fail(connection: Connection, event: e.ModelCardFailed) -> None:
+    """The model's card does not show the images that were asked for last, and says why."""
+    error = event.model_dump_json(include={"category", "message", "hint"})
+    await connection.execute(_FAIL, event.model_id, error, event.revision)
 
 
 def _sample(outcome: str) -> CardSample:

@@ -104,6 +104,8 @@ async def _project_trainings(connection: Connection, known: list[Sequenced]) -> 
             await _add_model(connection, event)
         elif isinstance(event, e.ModelCardUpdated):
             await samples.show(connection, event)
+        elif isinstance(event, e.ModelCardFailed):
+            await samples.fail(connection, event)
     for training_id, row in rows.items():
         if training_id in news:
             await _move(connection, row, news[training_id])
@@ -170,6 +172,8 @@ async def _project_generation(connection: Connection, event: Event) -> bool:
             status = "failed"
         case e.GenerationCanceled():
             status = "canceled"
+            if event.cost:
+                await spending.settle(connection, event.generation_id, 0, event.cost, event.occurred_at)
         case _:
             return False
     await connection.execute(_END_GENERATION, event.generation_id, status, event.model_dump_json())
