@@ -50,8 +50,8 @@ types: setup ## mypy --strict over every member
 imports: setup ## The import rules of pyproject.toml
 	@$(BIN)/lint-imports --no-logo > $(VENV)/imports.log || { cat $(VENV)/imports.log; exit 1; }
 
-unit: setup ## The tests, three at a time: much of their time is waiting
-	@$(BIN)/pytest -q -n 3 --dist loadfile --no-loadscope-reorder
+unit: setup ## The tests, four at a time: much of their time is waiting
+	@$(BIN)/pytest -q -n 4 --dist loadfile --no-loadscope-reorder
 
 test-faults: setup ## Kill, stop, cut, delay and corrupt the real stack; writes the table of docs/reliability.md
 	@FLUXLINE_CROWD=2000 $(BIN)/pytest -q services/trainer/tests/test_interleavings.py

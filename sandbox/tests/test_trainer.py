@@ -10,6 +10,7 @@ import httpx
 import pytest
 from standardwebhooks import Webhook, WebhookVerificationError
 
+from fluxline_sandbox.replicate import dataset
 from fluxline_sandbox.replicate.catalog import MODELS
 
 from .stand import Site, Stand, good_zip, photo, until, zipped
@@ -74,7 +75,10 @@ def test_every_format_the_trainer_reads_is_trained_on(stand: Stand, site: Site, 
     assert ended(stand, train(stand, url))["status"] == "succeeded"
 
 
-def test_an_address_that_does_not_answer_fails_the_training(stand: Stand, site: Site) -> None:
+def test_an_address_that_does_not_answer_fails_the_training(
+    stand: Stand, site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dataset, "RETRY_WAITS_S", (0.1, 0.1))
     assert ended(stand, train(stand, f"{site.url}/missing.zip"))["error"] == "HTTP Error 404: Not Found"
     assert "urlopen error" in ended(stand, train(stand, "http://127.0.0.1:1/a.zip"))["error"]
 

@@ -19,6 +19,8 @@ from .running import RunningStack, job, submit, until_status, upload
 HUB_TOKEN = "hf_sandboxsandboxsandboxsandboxsandbox"
 TRACE_ID = "4bf92f3577b34da6a3ce929d0e0e4736"
 MILESTONES = ["training.requested", "zip.created", "training.started", "training.succeeded", "model.published"]
+HANDLED = ["zip_creation", "huggingface_upload"]
+"""Stages of a message's handler; a training outlives its handler, and the trainer tells of it in words of its own."""
 _EVENTS = """
 SELECT subject, stage, category, attempt, duration_ms, trace_id, readable
 FROM collector.events WHERE training_id = $1 ORDER BY stored_at, sequence
@@ -217,3 +219,23 @@ def _is_a_problem(answer: httpx.Response, status: int, named: str) -> None:
     assert problem["hint"]
     assert named in json.dumps(problem)
     assert "Traceback" not in answer.text
+
+
+async def test_a_jobs_log_is_answered_with_the_job(
+    stack: RunningStack, api: httpx.AsyncClient, photos: list[Path]
+) -> None:
+    training = await submit(api, job(await upload(api, photos)))
+    await until_status(api, training["id"])
+
+    async def told() -> list[Any] | None:
+        items: list[Any] = (await api.get(f"/v1/trainings/{training['id']}/debug/logs?limit=1000")).json()["items"]
+        return items if _stages_done(items) == HANDLED else None
+
+    items = await poll_until(told)
+    assert {item["training_id"] for item in items} <= {training["id"], None}
+    assert len({item["trace_id"] for item in items if item["trace_id"]}) == 1
+    assert {"zipper", "trainer", "publisher"} <= {item["service"] for item in items}
+
+
+def _stages_done(items: list[Any]) -> list[str]:
+    return [item["fields"]["stage"] for item in items if item["event"] == "attempt.succeeded"]

@@ -1,7 +1,6 @@
 """The message queue that a command talks to: NATS_URL, or the one of the stack that runs here."""
 
 import asyncio
-import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -9,6 +8,7 @@ import nats
 import nats.errors
 
 from fluxline.runtime.dead_letters import DeadLetters
+from fluxline.runtime.settings import value_of
 from fluxline_cli.errors import QueueUnreachable
 from fluxline_cli.stack.layout import Layout, default_home
 from fluxline_cli.stack.state import read_state
@@ -19,7 +19,7 @@ CONNECT_TIMEOUT_S = 5
 @asynccontextmanager
 async def dead_letters() -> AsyncIterator[DeadLetters]:
     """The dead letters of that queue; raises StackError or QueueUnreachable with what to set or to start."""
-    url = os.environ.get("NATS_URL") or read_state(Layout(default_home())).nats_url
+    url = value_of("NATS_URL") or read_state(Layout(default_home())).nats_url
     servers = [each.strip() for each in url.split(",")]
     try:
         async with asyncio.timeout(CONNECT_TIMEOUT_S):  # nats-py itself tries each server for two minutes

@@ -16,7 +16,7 @@ _IMAGES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp"})
 _MAX_FILES = 5_000
 _MAX_CAPTION_BYTES = 100_000
 _FETCH_SECONDS = 300.0
-_RETRY_WAITS_S = (0.5, 1.0, 2.0, 4.0, 8.0)
+RETRY_WAITS_S = (0.5, 1.0, 2.0, 4.0, 8.0)
 
 
 class DatasetError(Exception):
@@ -28,7 +28,7 @@ async def fetch(http: httpx.AsyncClient, url: str, max_bytes: int, into: IO[byte
 
     A connection that breaks is tried again a few times, as a provider's downloader does.
     """
-    for wait_s in (*_RETRY_WAITS_S, None):
+    for wait_s in (*RETRY_WAITS_S, None):
         try:
             await _fetch_once(http, url, max_bytes, into)
             return

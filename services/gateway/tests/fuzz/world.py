@@ -49,6 +49,7 @@ async def served_api(nats_url: str, database_url: str, folder: Path, things: int
             key, key_id = await keys.create(pool, "ada", scopes=("read", "write", "admin"))
             await _fill(served, things)
             images = await _upload(served.client)
+            await served.client.get("/openapi.json", timeout=60)  # made now: schemathesis waits for ten seconds only
             async with _worked(nats_url, served):
                 yield Api(str(served.client.base_url).rstrip("/"), key, str(key_id), images)
 

@@ -19,12 +19,11 @@ from fluxline_gateway.openapi.components import components
 from fluxline_gateway.openapi.examples import add_examples, complete_examples
 from fluxline_gateway.openapi.guide import GUIDE, SUMMARY, TAGS
 from fluxline_gateway.openapi.links import add_links
-from fluxline_gateway.openapi.names import SCHEMAS, Document, name_schemas, operations_of
+from fluxline_gateway.openapi.names import REFERENCE, SCHEMAS, Document, name_schemas, operations_of
 
 TITLE = "fluxline"
 VERSION = "1"
 _SENTENCE = re.compile(r"(?:`[^`]*`|[^`])+?(?=[.;:] |$)")
-_REFERENCE = re.compile(rf'"{SCHEMAS}([^"]+)"')
 
 
 def install(app: FastAPI) -> None:
@@ -95,8 +94,8 @@ def _require_what_is_always_there(document: Document) -> None:
 def _reachable(parts: object, schemas: Document) -> set[str]:
     """The schemas that these parts of the document refer to, and what these refer to."""
     found: set[str] = set()
-    new = set(_REFERENCE.findall(json.dumps(parts)))
+    new = set(REFERENCE.findall(json.dumps(parts)))
     while new:
         found |= new
-        new = set(_REFERENCE.findall(json.dumps([schemas[name] for name in new]))) - found
+        new = set(REFERENCE.findall(json.dumps([schemas[name] for name in new]))) - found
     return found

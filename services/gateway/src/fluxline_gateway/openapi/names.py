@@ -8,6 +8,7 @@ from typing import Any
 Document = dict[str, Any]
 
 SCHEMAS = "#/components/schemas/"
+REFERENCE = re.compile(rf'"{SCHEMAS}([^"]+)"')
 _REQUEST = re.compile(r"(?<=[a-z])In$")
 _NAMES = {
     "ErrorOut": "TrainingError",
@@ -79,7 +80,7 @@ def _rename(node: Document, names: dict[str, str]) -> None:
 
 def _drop_unused(document: Document) -> None:
     schemas: Document = document["components"]["schemas"]
-    while unused := [name for name in schemas if f'"{SCHEMAS}{name}"' not in json.dumps(document)]:
+    while unused := set(schemas) - set(REFERENCE.findall(json.dumps(document))):
         for name in unused:
             del schemas[name]
 
