@@ -44,8 +44,35 @@ def test_the_sandbox_can_be_demanded_in_spite_of_keys() -> None:
 
 
 def test_real_providers_can_be_demanded_and_missing_keys_are_named() -> None:
-    with pytest.raises(StackError, match=r"REPLICATE_API_TOKEN|HUGGINGFACE_API_TOKEN|TOGETHER_API_KEY"):
+    with pytest.raises(StackError, match=r"REPLICATE_API_TOKEN|HUGGINGFACE_API_TOKEN"):
         choose({}, sandbox=False)
+
+
+def test_all_is_real_without_the_optional_keys_too() -> None:
+    providers = choose({**HUB, **REPLICATE, **R2}, sandbox=False)
+    assert providers.real == {"replicate", "huggingface"}
+    assert not providers.needs_sandbox
+
+
+def test_the_generator_is_given_every_maker_of_images_that_the_sandbox_stands_in_for() -> None:
+    told = environments({}).service("generator")
+    assert told["FAL_BASE_URL"].endswith("/fal")
+    assert environments({}).sandbox()["SANDBOX_FAL_KEY"] == told["FAL_KEY"]
+    assert told["TOGETHER_BASE_URL"].endswith("/together/v1")
+
+
+def test_beside_a_real_replicate_no_image_is_ever_made_by_the_sandbox() -> None:
+    stack = environments({**REPLICATE, **R2, "FAL_KEY": "id:secret"})
+    told = stack.service("generator")
+    assert told["FAL_KEY"] == "id:secret"
+    assert "FAL_BASE_URL" not in told
+    assert "TOGETHER_API_KEY" not in told
+    assert "fal: real, together: off" in stack.providers.describe()
+
+
+def test_real_fal_needs_storage_that_it_can_reach() -> None:
+    with pytest.raises(StackError, match="fal"):
+        choose({"FAL_KEY": "id:secret"}, sandbox=None)
 
 
 def test_half_of_the_hub_keys_is_refused_with_the_name_of_the_other_half() -> None:

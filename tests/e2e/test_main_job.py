@@ -112,6 +112,33 @@ async def test_an_image_of_the_model_is_generated_and_downloadable(api: httpx.As
     assert image.content.startswith(b"\x89PNG")
 
 
+async def test_sample_images_of_a_model_are_shown_by_its_card(
+    stack: RunningStack, api: httpx.AsyncClient, photos: list[Path], tmp_path: Path
+) -> None:
+    order = job(await upload(api, photos))
+    order["publish"] |= {"sample_prompts": ["ADATOK at sea"]}
+    training = await until_status(api, (await submit(api, order))["id"])
+    path, repo = f"/v1/models/{training['result']['model_id']}", training["result"]["huggingface"]["repo"]
+
+    async def shown(*texts: str) -> list[dict[str, Any]] | None:
+        samples: list[dict[str, Any]] = (await api.get(path)).json()["samples"]
+        return samples if [sample["text"] for sample in samples] == list(texts) else None
+
+    await poll_until(lambda: shown("ADATOK at sea"), timeout_s=30)
+    prompts = ["ADATOK on the moon", "a portrait of ADATOK"]
+    answer = await api.post(f"{path}/samples", json={"prompts": prompts})
+    assert answer.status_code == 202, answer.text
+    samples = await poll_until(lambda: shown(*prompts), timeout_s=30)
+    contents = await hub_contents(stack, repo, tmp_path)
+    images = [name for name in contents["files"] if name.startswith("images/")]
+    assert images == ["images/sample-1.webp", "images/sample-2.webp"]
+    widget = [{"text": text, "output": {"url": url}} for text, url in zip(prompts, images, strict=True)]
+    assert contents["card"]["widget"] == widget
+    assert "<Gallery />" in contents["text"]
+    assert samples
+    assert (await api.get(samples[0]["url"])).content[8:12] == b"WEBP"
+
+
 async def test_the_command_line_trains_and_tells_what_happened(stack: RunningStack, photos: list[Path]) -> None:
     options = ["--name", "From the shell", "--trigger-word", "SHELL", "--accept-license", "--json"]
     trained = await asyncio.to_thread(stack.run, "train", *map(str, photos), *options)

@@ -17,6 +17,7 @@ from typing import Any
 from fluxline_cli.signals import stop_on_signals, until
 from fluxline_cli.stack.layout import Layout
 from fluxline_cli.stack.program import Program, answers
+from fluxline_cli.stack.providers import ADDRESSES
 from fluxline_cli.stack.stack import Stack
 from fluxline_cli.stack.topology import service_program
 
@@ -58,7 +59,7 @@ class LinkedStack(Stack):
             link = self._links[(service, server)] = Link(ports[server])
             moved[ports[server]] = await link.listen()
         changed = dict(env)
-        for variable in ("NATS_URL", "DATABASE_URL", "REPLICATE_BASE_URL", "HF_ENDPOINT", "TOGETHER_BASE_URL"):
+        for variable in ("NATS_URL", "DATABASE_URL", *ADDRESSES.values()):
             for old, new in moved.items():
                 if variable in changed:
                     changed[variable] = changed[variable].replace(f"{HOST}:{old}", f"{HOST}:{new}")

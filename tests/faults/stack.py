@@ -32,6 +32,7 @@ QUICK = {
     "PUBLISHER_HUB_TIMEOUT_S": "5",
     "GENERATOR_SETTLE_S": "3",
     "GENERATOR_CALL_TIMEOUT_S": "3",
+    "GENERATOR_PROVIDERS": "replicate",
 }
 """The services' waits, shortened; what has to be longer than something else still is."""
 

@@ -28,6 +28,10 @@ def train(
         bool, typer.Option("--accept-license", help="Accept the licence of FLUX.1-dev, which published models carry")
     ] = False,
     public: Annotated[bool, typer.Option("--public", help="Publish for everybody, not privately")] = False,
+    sample: Annotated[
+        list[str] | None,
+        typer.Option(help="The prompt of an image for the model card; up to four times", show_default=False),
+    ] = None,
     follow: Annotated[bool, typer.Option(help="Watch the training to its end")] = True,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Start without asking")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the training as JSON and nothing else")] = False,
@@ -35,7 +39,9 @@ def train(
     """Train a LoRA on photos and publish it."""
     if publish and not accept_license:
         accept_license = _ask_for_license()
-    options = {"enabled": publish, "private": not public, "accept_license": accept_license}
+    options: Json = {"enabled": publish, "private": not public, "accept_license": accept_license}
+    if sample:
+        options["sample_prompts"] = sample
     body = {"name": name, "trigger_word": trigger_word, "steps": steps, "publish": options}
     ask = not yes and not as_json and console.is_terminal and sys.stdin.isatty()
     run(_train(photos, body, follow=follow, ask=ask, as_json=as_json))

@@ -131,6 +131,13 @@ export interface AuditEntryPage {
   next_cursor: string | null;
 }
 
+/** Why the card does not show the images that were asked for last, and what to do. */
+export interface CardError {
+  category: ErrorCategory;
+  message: string;
+  hint: string;
+}
+
 /** One of `options`. */
 export interface Choice {
   options: Array<string>;
@@ -358,13 +365,24 @@ export interface GeneratedImage {
   url: string;
 }
 
-/** A generation and what came of it. */
+/**
+ * A generation and what came of it.
+ *
+ * `canceling`: its owner wants it to stop, and it has not ended yet. `used` is all that `provider` was sent except the
+ * prompt, which is `prompt_used`: with the same the image can be made again. `refusals` are of the providers that
+ * were asked before.
+ */
 export interface Generation {
   id: string;
   model_id: string | null;
   status: "requested" | "running" | "succeeded" | "failed" | "canceled";
+  canceling: boolean;
   parameters: GenerationParameters;
   prompt_used: string | null;
+  provider: string | null;
+  seed: number | null;
+  used: Record<string, string | number | boolean>;
+  refusals: Array<Refusal>;
   images: Array<GeneratedImage>;
   error: GenerationError | null;
   cost: Cost | null;
@@ -380,7 +398,19 @@ export interface GenerationError {
   hint: string;
 }
 
-/** The bounds of a generation's fields. */
+/**
+ * What images would probably cost, the owner's money as it is now, and what stands in the way.
+ *
+ * The real cost is the generation's `cost`, once it has ended.
+ */
+export interface GenerationEstimate {
+  cost_usd: number;
+  assumptions: Array<string>;
+  spend: Spend;
+  warnings: Array<string>;
+}
+
+/** The bounds of a generation's fields; a model card shows up to `sample_prompts_max` images. */
 export interface GenerationLimits {
   prompt: Length;
   aspect_ratio: Choice;
@@ -389,6 +419,7 @@ export interface GenerationLimits {
   num_inference_steps: IntegerRange;
   guidance_scale: NumberRange;
   lora_scale: NumberRange;
+  sample_prompts_max: number;
 }
 
 /** Some items, newest first; `next_cursor` is null on the last page. */
@@ -676,7 +707,11 @@ export interface LogLine {
   folded: number;
 }
 
-/** A trained model; `huggingface` is null where it was not published. */
+/**
+ * A trained model; `huggingface` is null where it was not published.
+ *
+ * `samples` are what its card shows by now; `samples_error` says why it does not show those that were asked for last.
+ */
 export interface Model {
   id: string;
   training_id: string;
@@ -688,6 +723,8 @@ export interface Model {
   provider: string;
   provider_version: string;
   huggingface: HubPublication | null;
+  samples: Array<Sample>;
+  samples_error: CardError | null;
   weights_url: string;
   created_at: string;
 }
@@ -832,6 +869,7 @@ export interface PublishDraft {
   repo_name?: string | "" | null;
   /** that the FLUX.1-dev non-commercial licence is accepted, under which whatever is made from that model is published (https://huggingface.co/black-forest-labs/FLUX.1-dev/blob/main/LICENSE.md) */
   accept_license?: boolean;
+  sample_prompts?: Array<string>;
 }
 
 /** Whether and how the model goes to Hugging Face; private unless the owner says otherwise. */
@@ -840,6 +878,7 @@ export interface PublishOptions {
   private: boolean;
   repo_name: string | null;
   accept_license: boolean;
+  sample_prompts: Array<string>;
 }
 
 /**
@@ -855,10 +894,19 @@ export interface PublishRequest {
   repo_name?: string | null;
   /** that the FLUX.1-dev non-commercial licence is accepted, under which whatever is made from that model is published (https://huggingface.co/black-forest-labs/FLUX.1-dev/blob/main/LICENSE.md); needed to publish */
   accept_license?: boolean;
+  /** an image of each is made for the model card once the model is published; they cost as generations */
+  sample_prompts?: Array<string>;
 }
 
 /** Nothing is to be said. */
 export type Received = Record<string, unknown>;
+
+/** A provider that was asked before, and declined for a reason of its own. */
+export interface Refusal {
+  provider: string;
+  category: ErrorCategory;
+  message: string;
+}
 
 /**
  * A file that is no photo to train on: `code` for programs, `reason` for people.
@@ -935,6 +983,23 @@ export interface ReviewedImage {
 export interface Running {
   now: number;
   limit: number | null;
+}
+
+/** An image of the model card, and its prompt; the link works for an hour at least. */
+export interface Sample {
+  text: string;
+  url: string;
+}
+
+/** The generations that make the images of a model's card. */
+export interface Samples {
+  model_id: string;
+  generations: Array<Generation>;
+}
+
+/** What the images of the model card show, a prompt for each; the trigger word is added where one lacks it. */
+export interface SamplesRequest {
+  prompts: Array<string>;
 }
 
 /** A service by its consumers; it listens when all of them do. */
@@ -1581,6 +1646,28 @@ export interface Operations {
     };
     answer: void;
   };
+  /** Make images for the model's card on Hugging Face */
+  create_samples: {
+    method: "POST";
+    path: "/v1/models/{model_id}/samples";
+    parameters: {
+      /** the id of a model */
+      model_id: string;
+    };
+    headers?: {
+      /** a text unique to this request; sending it again changes nothing */
+      "idempotency-key"?: string | null;
+    };
+    body: SamplesRequest;
+    answer: Samples;
+  };
+  /** Estimate the cost of images, with a trained model or without */
+  estimate_generation: {
+    method: "POST";
+    path: "/v1/generations/estimate";
+    body: GenerationRequest;
+    answer: GenerationEstimate;
+  };
   /** Ask for images with a trained LoRA */
   generate_with_model: {
     method: "POST";
@@ -1644,6 +1731,20 @@ export interface Operations {
       index: number;
     };
     answer: void;
+  };
+  /** Stop a generation */
+  cancel_generation: {
+    method: "POST";
+    path: "/v1/generations/{generation_id}/cancel";
+    parameters: {
+      /** the id of a generation */
+      generation_id: string;
+    };
+    headers?: {
+      /** a text unique to this request; sending it again changes nothing */
+      "idempotency-key"?: string | null;
+    };
+    answer: Generation;
   };
   /** Take Replicate's word that a training moved */
   receive_replicate_webhook: {

@@ -7,6 +7,7 @@ from functools import partial
 from fastapi import FastAPI
 
 from fluxline_sandbox import admin
+from fluxline_sandbox.fal import api as fal
 from fluxline_sandbox.huggingface import api as huggingface
 from fluxline_sandbox.interference import Interference
 from fluxline_sandbox.replicate import api as replicate
@@ -36,6 +37,6 @@ def create_app(settings: Settings) -> FastAPI:
         return {"status": "ok"}
 
     app.include_router(admin.router(sandbox))
-    for provider in (replicate, huggingface, together):
+    for provider in (replicate, huggingface, together, fal):
         provider.install(app, sandbox)
     return app

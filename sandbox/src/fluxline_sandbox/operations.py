@@ -40,10 +40,15 @@ _TABLE: list[tuple[str, str, str, str]] = [
     ("GET|POST", r"/hf/api/models/.+", "huggingface", "model_info"),
     ("POST", r"/together(/v1)?/v1/images/generations", "together", "images.generate"),
     ("GET|HEAD", r"/together/results/.+", "together", "result.download"),
+    ("GET|HEAD", r"/fal/files/.+", "fal", "result.download"),
+    ("GET", r"/fal/.+/requests/[^/]+/status", "fal", "requests.status"),
+    ("PUT", r"/fal/.+/requests/[^/]+/cancel", "fal", "requests.cancel"),
+    ("GET", r"/fal/.+/requests/[^/]+", "fal", "requests.result"),
+    ("POST", r"/fal/.+", "fal", "requests.submit"),
 ]
 _PATTERNS = [(methods.split("|"), re.compile(path), provider, name) for methods, path, provider, name in _TABLE]
 WEBHOOK = Operation("replicate", "webhook")
-_ALIASES = {"generate": {"predictions.create", "images.generate"}, "*": None}
+_ALIASES = {"generate": {"predictions.create", "images.generate", "requests.submit"}, "*": None}
 PROVIDERS = frozenset(row[2] for row in _TABLE)
 NAMES = (
     frozenset(row[3] for row in _TABLE if "{" not in row[3])

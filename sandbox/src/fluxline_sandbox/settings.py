@@ -21,6 +21,7 @@ class Settings(BaseSettings):
     replicate_api_token: SecretStr = SecretStr("r8_sandbox_0000000000000000000000000000000")
     huggingface_api_token: SecretStr = SecretStr("hf_sandboxsandboxsandboxsandboxsandbox")
     together_api_key: SecretStr = SecretStr("tgp_sandbox_0000000000000000000000000000")
+    fal_key: SecretStr = SecretStr("fal_sandbox_00000000:00000000000000000000000000")
     webhook_secret: SecretStr = SecretStr("whsec_c2FuZGJveC13ZWJob29rLXNlY3JldC0zMi1ieXRlcyE=")
     training_seconds: float = Field(default=4.0, ge=0, le=86_400)
     huggingface_username: str = "fluxline-sandbox"

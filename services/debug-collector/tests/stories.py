@@ -9,6 +9,8 @@ from fluxline.contracts.debugging import StoredEvent, Summary, Timeline
 from fluxline.contracts.errors import ErrorCategory, FluxlineError, Stage
 from fluxline.contracts.event import Event
 from fluxline.contracts.events import (
+    ModelCardRequested,
+    ModelCardUpdated,
     ModelPublished,
     StageRetried,
     TrainingCanceled,
@@ -200,6 +202,15 @@ class Story:
             self.cause, **self._job(), **facts, huggingface=hub, provider="replicate", provider_version="v1"
         )
         return self.after(worked_s).say(event).say(self._attempt(UPLOAD, attempt, worked_s).succeeded())
+
+    def sampled(self) -> Self:
+        """Sample images go to the model card."""
+        hub = {"repo": "ada/x", "commit": COMMIT, "url": "https://huggingface.co/ada/x", "private": True}
+        shown = {"text": "ADATOK at sea", "image_key": "generations/a/0.webp"}
+        facts: dict[str, Any] = {"model_id": uuid4(), "samples": [shown], "revision": 1}
+        asked = ModelCardRequested.caused_by(self.cause, **self._job(), **facts, huggingface=hub)
+        updated = ModelCardUpdated.caused_by(asked, **facts, repo=hub["repo"], commit="b" * 40, url=hub["url"])
+        return self.after(60).say(asked).after(2).say(updated)
 
     def asked_to_retry(self, from_stage: Stage) -> Self:
         """The owner wants the failed training to go on."""

@@ -399,6 +399,20 @@ def test_generations_with_the_model_are_not_the_trainings_story() -> None:
     assert after.model_dump() == before.model_dump()
 
 
+def test_sample_images_come_after_the_end_and_move_nothing_of_it() -> None:
+    ended = to_the_upload().after(1).start(UPLOAD).published()
+    before = ended.summary()
+    after = ended.sampled().summary()
+    moved = {"events", "log"}
+    assert after.model_dump(exclude=moved) == before.model_dump(exclude=moved)
+    assert [line.message for line in after.log][-2:] == [
+        "Sample images are ready for the model card",
+        "Model card with sample images at https://huggingface.co/ada/x",
+    ]
+    told = [entry.type for entry in ended.timeline().entries if entry.type != "wait"]
+    assert told[-2:] == ["model.card_requested", "model.card_updated"]
+
+
 def test_an_unreadable_message_is_shown_and_disturbs_nothing() -> None:
     story = Story().zipped()
     body = json.dumps({"training_id": str(story.training_id), "zip_key": 7, "run": "x", "provider_ids": 3}).encode()

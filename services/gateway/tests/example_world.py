@@ -3,7 +3,7 @@
 import dataclasses
 import json
 from hashlib import sha256
-from typing import Final
+from typing import Any, Final
 from uuid import NAMESPACE_OID, UUID, uuid5
 
 import httpx
@@ -13,6 +13,7 @@ from fluxline.contracts import events as e
 from fluxline.contracts.errors import ErrorCategory, Stage
 from fluxline.contracts.event import Event
 from fluxline.contracts.ids import model_id_of
+from fluxline.contracts.job import HubPublication
 from fluxline_gateway import examples
 from fluxline_gateway.deps import Gateway
 from fluxline_gateway.identity import keys
@@ -34,7 +35,7 @@ _OLD = """
 UPDATE trainings SET created_at = now() - interval '2 hours', updated_at = now() - interval '1 hour' WHERE id = $1
 """
 _GENERATION = """
-INSERT INTO generations (id, owner, model_id, status, parameters, outcome) VALUES ($1, $2, $3, 'succeeded', $4, $5)
+INSERT INTO generations (id, owner, model_id, status, parameters, outcome) VALUES ($1, $2, $3, $6, $4, $5)
 """
 _UPLOAD = "INSERT INTO image_uploads (id, owner, expires_at) VALUES ($1, $2, now() + interval '1 day')"
 _UPLOAD_FILE = """
@@ -88,8 +89,10 @@ def other_names(number: int) -> Names:
     )
 
 
-async def make_world(app: FastAPI, *, training: str = "completed", names: Names = EXAMPLES) -> list[Event]:
-    """Store what the names name, all of it Ada's; `training` is the status that the training has.
+async def make_world(
+    app: FastAPI, *, training: str = "completed", generation: str = "succeeded", names: Names = EXAMPLES
+) -> list[Event]:
+    """Store what the names name, all of it Ada's; `training` and `generation` are the statuses that those have.
 
     Returns the training's events: they are applied already, and not in the stream.
     """
@@ -101,7 +104,7 @@ async def make_world(app: FastAPI, *, training: str = "completed", names: Names 
         await gateway.storage.put(key, photo, content_type="image/jpeg")
     events = await _make_training(app, training, names)
     if training == "completed":
-        await _make_generation(gateway, owner, names)
+        await _make_generation(gateway, owner, names, generation)
     await _make_upload(gateway, owner, photo, names)
     await pool.execute(_DELIVERY, UUID(names.delivery_id), owner, UUID(names.training_id), HOOK)
     await pool.execute(_KEY, UUID(names.key_id), owner, UUID(names.key_id).bytes * 2)
@@ -148,7 +151,11 @@ def history(status: str, cause: e.TrainingRequested, model_id: UUID | None = Non
     """What follows a request until the training has that status; its model is stored at a key of its own."""
     match status:
         case "completed":
-            facts = {"model_id": model_id or model_id_of(cause.training_id), "weights_key": _weights_key(cause)}
+            facts: dict[str, Any] = {
+                "model_id": model_id or model_id_of(cause.training_id),
+                "weights_key": _weights_key(cause),
+            }
+            facts["huggingface"] = HubPublication.model_validate(examples.HUB)
             events = job_after(cause)
             return [
                 event.model_copy(update=facts) if isinstance(event, e.ModelPublished) else event for event in events
@@ -163,13 +170,13 @@ def _weights_key(cause: e.TrainingRequested) -> str:
     return f"models/{cause.training_id}/lora.safetensors"
 
 
-async def _make_generation(gateway: Gateway, owner: str, names: Names) -> None:
+async def _make_generation(gateway: Gateway, owner: str, names: Names, status: str) -> None:
     key = f"generations/{names.generation_id}/0.webp"
     outcome = {"prompt_used": "ADATOK in the rain", "image_keys": [key]}
     await gateway.storage.put(key, b"a picture", content_type="image/webp")
     ids = (UUID(names.generation_id), owner, UUID(names.model_id))
     await gateway.database.pool.execute(
-        _GENERATION, *ids, json.dumps({"prompt": "ADATOK in the rain"}), json.dumps(outcome)
+        _GENERATION, *ids, json.dumps({"prompt": "ADATOK in the rain"}), json.dumps(outcome), status
     )
 
 

@@ -22,6 +22,7 @@ from .serving import served_gateway
 
 STATUS_OF_TRAINING = {"cancel_training": "requested", "retry_training": "failed"}
 """Where a call is about a training that has not completed."""
+STATUS_OF_GENERATION = {"cancel_generation": "requested"}
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 OF_NATS = ("/v1/admin/dead-letters", "/v1/admin/health")
 """Calls that ask NATS, which is down here: test_dead_letter_routes.py has them."""
@@ -66,7 +67,8 @@ def collector(request: httpx.Request) -> httpx.Response:
 async def test_an_example_is_answered_as_documented(
     caller: httpx.AsyncClient, app: FastAPI, call: Call, sent: Sent
 ) -> None:
-    await make_world(app, training=STATUS_OF_TRAINING.get(call.name, "completed"))
+    training = STATUS_OF_TRAINING.get(call.name, "completed")
+    await make_world(app, training=training, generation=STATUS_OF_GENERATION.get(call.name, "succeeded"))
     check(call, sent, await call.send(caller, sent))
 
 

@@ -6,7 +6,8 @@ import zipfile
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from functools import partial
+from http.server import BaseHTTPRequestHandler, SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
@@ -18,16 +19,21 @@ from PIL import Image
 from fluxline.contracts.events import GenerationRequested
 from fluxline.postgres.pool import Database
 from fluxline.storage.local import LocalStorage
-from fluxline_generator.generator import Generator, Pace
+from fluxline_generator.fal_api import FalApi
+from fluxline_generator.generator import Generator
+from fluxline_generator.orders import FLUX_DEV
 from fluxline_generator.prices import Prices
 from fluxline_generator.provider import Provider
 from fluxline_generator.replicate_api import ReplicateApi
 from fluxline_generator.store import GenerationStore
+from fluxline_generator.together_api import TogetherApi
+from fluxline_generator.waiting import Pace
 from fluxline_sandbox.server import running
 from fluxline_sandbox.settings import Settings
 from polling import poll_until
 
 QUICK = Pace(poll_s=0.02, run_s=30, settle_s=30)
+LORA_KEY = "trainings/a/lora.safetensors"
 PRICES = Prices(usd_per_second=0.001525, usd_per_image=0.025)
 
 
@@ -52,8 +58,15 @@ class SandboxReplicate:
         return int(httpx.get(f"{self.url}/_sandbox/state").json()["cancels"])
 
     def fault(self, operation: str, kind: str, **details: Any) -> None:
-        fault = {"provider": "replicate", "operation": operation, "kind": kind, **details}
+        self.fault_at("replicate", operation, kind, **details)
+
+    def fault_at(self, provider: str, operation: str, kind: str, **details: Any) -> None:
+        fault = {"provider": provider, "operation": operation, "kind": kind, **details}
         httpx.post(f"{self.url}/_sandbox/faults", json=[fault]).raise_for_status()
+
+    def calls(self, operation: str) -> int:
+        """How often the operation was called, with success or not."""
+        return sum(call["operation"] == operation for call in httpx.get(f"{self.url}/_sandbox/log").json())
 
     def configure(self, **changes: Any) -> None:
         httpx.post(f"{self.url}/_sandbox/settings", json=changes).raise_for_status()
@@ -83,6 +96,56 @@ def storage(tmp_path: Path) -> LocalStorage:
 
 
 @pytest.fixture
+def lora_key(tmp_path: Path) -> str:
+    """Weights in our storage, as small as they get."""
+    file = tmp_path / "storage" / LORA_KEY
+    file.parent.mkdir(parents=True)
+    file.write_bytes((2).to_bytes(8, "little") + b"{}")
+    return LORA_KEY
+
+
+@pytest.fixture
+def served(tmp_path: Path) -> Iterator[LocalStorage]:
+    """Our storage, with its links answered: what of the signature is the gateway's part."""
+    handler = partial(_Files, directory=str(tmp_path / "storage"))
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
+    thread.start()
+    yield LocalStorage(tmp_path / "storage", f"http://127.0.0.1:{server.server_port}", b"s" * 32)
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+class _Files(SimpleHTTPRequestHandler):
+    def translate_path(self, path: str) -> str:
+        return super().translate_path(path[path.index("trainings/") - 1 :])
+
+    def log_message(self, format: str, *args: Any) -> None:
+        return None
+
+
+@pytest.fixture
+async def fal(replicate: SandboxReplicate, storage: LocalStorage) -> AsyncIterator[FalApi]:
+    client = FalApi(Settings().fal_key.get_secret_value(), f"{replicate.url}/fal", storage, timeout_s=30)
+    yield client
+    await client.close()
+
+
+@pytest.fixture
+async def together(replicate: SandboxReplicate, storage: LocalStorage) -> AsyncIterator[TogetherApi]:
+    client = together_at(replicate, storage)
+    yield client
+    await client.close()
+
+
+def together_at(replicate: SandboxReplicate, storage: LocalStorage, **options: Any) -> TogetherApi:
+    key = Settings().together_api_key.get_secret_value()
+    settings: dict[str, Any] = {"timeout_s": 30, "model": FLUX_DEV, **options}
+    return TogetherApi(settings.pop("key", key), f"{replicate.url}/together", storage, **settings)
+
+
+@pytest.fixture
 async def store(database_url: str) -> AsyncIterator[GenerationStore]:
     database = Database(database_url, "generator")
     await database.open()
@@ -91,7 +154,7 @@ async def store(database_url: str) -> AsyncIterator[GenerationStore]:
 
 
 def generator(store: GenerationStore, provider: Provider, storage: LocalStorage, pace: Pace = QUICK) -> Generator:
-    return Generator(store, provider, storage, PRICES, pace=pace)
+    return Generator(store, [provider], storage, PRICES, pace=pace)
 
 
 def wanted(version: str | None, generation_id: UUID | None = None, **facts: Any) -> GenerationRequested:

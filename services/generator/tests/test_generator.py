@@ -2,12 +2,15 @@
 
 import asyncio
 import errno
+import json
 from collections.abc import AsyncIterator
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
 import pytest
+from PIL import ExifTags, Image
 
 from fluxline.contracts.errors import ErrorCategory, FluxlineError
 from fluxline.image_formats import image_format
@@ -22,12 +25,12 @@ from fluxline_generator.errors import (
     RunLost,
     RunOverdue,
 )
-from fluxline_generator.generator import Pace
 from fluxline_generator.image_files import extension_of
+from fluxline_generator.orders import Order
 from fluxline_generator.predictions import Prediction
-from fluxline_generator.prompts import Order
 from fluxline_generator.replicate_api import ReplicateApi
 from fluxline_generator.store import GenerationStore
+from fluxline_generator.waiting import Pace
 
 from .conftest import QUICK, SandboxReplicate, generator, wanted
 
@@ -47,6 +50,28 @@ async def test_images_of_the_lora_end_in_our_storage(
     assert done.outcome["cost"]["amount_usd"] > 0
     assert "USD per second" in done.outcome["cost"]["basis"]
     assert done.outcome["metrics"]["predict_time"] > 0
+
+
+@pytest.mark.parametrize("output_format", ["jpg", "png", "webp"])
+async def test_stored_images_say_how_they_were_made(
+    replicate: SandboxReplicate, store: GenerationStore, storage: LocalStorage, output_format: str
+) -> None:
+    event = wanted(replicate.version, parameters={"prompt": "at sea", "seed": 7, "output_format": output_format})
+    done = await generator(store, replicate.client(), storage).generate(event)
+    assert done.outcome is not None
+    content = await storage.read(done.outcome["image_keys"][0], max_bytes=10_000_000)
+    with Image.open(BytesIO(content)) as image:
+        image.load()
+        if output_format == "png":
+            prompt, comment = image.text["Description"], image.text["Comment"]  # type: ignore[attr-defined]
+        else:
+            exif = image.getexif()
+            prompt = exif[ExifTags.Base.ImageDescription]
+            said = exif.get_ifd(ExifTags.IFD.Exif)[ExifTags.Base.UserComment]
+            comment = said.removeprefix(b"UNICODE\x00").decode("utf-16-be")
+    assert prompt == "ADATOK, at sea"
+    assert json.loads(comment) == done.order.used | {"provider": "replicate"}
+    assert json.loads(comment)["seed"] == 7
 
 
 async def test_the_base_model_makes_images_too(

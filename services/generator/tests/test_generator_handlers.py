@@ -13,6 +13,7 @@ from fluxline.contracts.events import (
     GenerationFailed,
     GenerationRequested,
     GenerationSucceeded,
+    StageFailed,
     StageRetried,
     StageSucceeded,
     TrainingDeleteRequested,
@@ -23,6 +24,7 @@ from fluxline.runtime.policy import RetryPolicy
 from fluxline.runtime.subscription import Subscription
 from fluxline.runtime.telemetry import Metrics, make_tracer_provider
 from fluxline.storage.local import LocalStorage
+from fluxline_generator.fal_api import FalApi
 from fluxline_generator.generator import Generator
 from fluxline_generator.handlers import cleanup_handlers, generator_handlers
 from fluxline_generator.store import GenerationStore
@@ -31,7 +33,7 @@ from polling import poll_until
 from servers import NatsServer
 from streams import events_of, settled
 
-from .conftest import SandboxReplicate, generator, wanted
+from .conftest import PRICES, QUICK, SandboxReplicate, generator, wanted
 
 FAST = RetryPolicy(attempts=5, base_s=0.05, jitter=0)
 
@@ -139,6 +141,69 @@ async def test_a_throttling_provider_is_left_alone_for_as_long_as_it_says(
         (retried,) = await poll_until(lambda: events_of(jetstream, StageRetried))
     assert retried.category is ErrorCategory.RATE_LIMIT
     assert (retried.next_attempt_at - retried.occurred_at).total_seconds() == pytest.approx(13, abs=1)
+
+
+async def test_another_provider_s_turn_is_told_while_it_happens(
+    nats: NatsServer,
+    jetstream: JetStreamContext,
+    replicate: SandboxReplicate,
+    fal: FalApi,
+    store: GenerationStore,
+    storage: LocalStorage,
+) -> None:
+    replicate.fault("predictions.create", "status", code=402, body={"detail": "Insufficient credit."})
+    works = Generator(store, [replicate.client(), fal], storage, PRICES, pace=QUICK)
+    event = wanted(None, parameters={"seed": 7, "output_format": "png"})
+    async with running(nats, works) as bus:
+        await bus.publish(event)
+        (stage,) = await poll_until(lambda: events_of(jetstream, StageSucceeded))
+    (retried,) = await events_of(jetstream, StageRetried)
+    assert (retried.category, set(retried.provider_ids)) == (ErrorCategory.BILLING, {"replicate"})
+    assert "fal" in retried.hint
+    assert retried.next_attempt_at <= retried.occurred_at, "without a wait"
+    (succeeded,) = await events_of(jetstream, GenerationSucceeded)
+    assert (stage.attempt, stage.provider_ids) == (2, {"fal": succeeded.external_id})
+    assert (succeeded.provider, succeeded.seed) == ("fal", 7)
+    assert [(each.provider, each.category) for each in succeeded.refusals] == [("replicate", ErrorCategory.BILLING)]
+    assert succeeded.used["target"] == "fal-ai/flux/dev"
+    assert succeeded.used["seed"] == 7
+    assert "prompt" not in succeeded.used
+
+
+async def test_a_failure_names_its_provider_and_whose_remedy_it_is(
+    nats: NatsServer,
+    jetstream: JetStreamContext,
+    replicate: SandboxReplicate,
+    fal: FalApi,
+    store: GenerationStore,
+    storage: LocalStorage,
+) -> None:
+    replicate.fault_at("fal", "requests.submit", "status", code=402, body={"detail": "Exhausted balance."})
+    async with running(nats, Generator(store, [fal], storage, PRICES, pace=QUICK)) as bus:
+        await bus.publish(wanted(None))
+        (failed,) = await poll_until(lambda: events_of(jetstream, GenerationFailed))
+    (stage,) = await events_of(jetstream, StageFailed)
+    assert set(stage.provider_ids) == {"fal"}
+    assert failed.category is ErrorCategory.BILLING
+    assert "FAL_KEY" in failed.hint
+    assert "eplicate" not in failed.hint + failed.message
+
+
+async def test_what_was_used_is_enough_to_make_the_same_order_again(
+    nats: NatsServer,
+    jetstream: JetStreamContext,
+    replicate: SandboxReplicate,
+    store: GenerationStore,
+    storage: LocalStorage,
+) -> None:
+    event = wanted(replicate.version, parameters={"prompt": "at sea", "output_format": "png", "lora_scale": 0.7})
+    async with running(nats, generator(store, replicate.client(), storage)) as bus:
+        await bus.publish(event)
+        await poll_until(lambda: events_of(jetstream, GenerationSucceeded))
+    (done,) = await events_of(jetstream, GenerationSucceeded)
+    order = (await store.read(event.generation_id)).order
+    assert {"prompt": done.prompt_used, "target": order.target} | done.used == order.input | {"target": order.target}
+    assert (done.seed, done.used["lora_scale"]) == (done.used["seed"], 0.7)
 
 
 async def _two(jetstream: JetStreamContext) -> bool:

@@ -27,11 +27,12 @@ from fluxline.runtime.telemetry import Metrics, make_tracer_provider
 from fluxline.storage import Storage
 from fluxline.storage.local import LocalStorage
 from fluxline_publisher.claim import Claims
-from fluxline_publisher.handlers import cleanup_handlers, publisher_handlers
+from fluxline_publisher.handlers import card_handlers, cleanup_handlers, publisher_handlers
 from fluxline_publisher.hub import HuggingFace
 from fluxline_publisher.publication import Hub
 from fluxline_publisher.publisher import Publisher
 from fluxline_publisher.remover import Remover
+from fluxline_publisher.samples import SampleGallery
 from fluxline_sandbox import server
 from fluxline_sandbox.settings import Settings
 from servers import NatsServer
@@ -136,7 +137,8 @@ async def running(
     remover = Remover(storage, hub)
     claims = Claims(Registers(bus, OUTCOMES_BUCKET), remover.canceled, patience_s=patience_s)
     publishing = publisher_handlers(Publisher(storage, hub), claims, deadline_s=deadline_s, policy=FAST)
-    for handlers in (publishing, cleanup_handlers(remover, policy=FAST)):
+    cards = card_handlers(SampleGallery(storage, hub), deadline_s=deadline_s, policy=FAST)
+    for handlers in (publishing, cards, cleanup_handlers(remover, policy=FAST)):
         Subscription(bus, handlers, Metrics()).register()
     await bus.broker.start()
     try:

@@ -14,12 +14,17 @@ SANDBOX_KEYS = {
     "REPLICATE_API_TOKEN": "r8_sandbox_0000000000000000000000000000000",
     "HUGGINGFACE_API_TOKEN": "hf_sandboxsandboxsandboxsandboxsandbox",
     "HUGGINGFACE_USERNAME": "fluxline-sandbox",
+    "FAL_KEY": "fal_sandbox_00000000:00000000000000000000000000",
     "TOGETHER_API_KEY": "tgp_sandbox_0000000000000000000000000000",
 }
 """What the sandbox accepts; public, because nothing of value hides behind it."""
-SANDBOX_PATHS = {"replicate": "/replicate", "huggingface": "/hf", "together": "/together/v1"}
+SANDBOX_PATHS = {"replicate": "/replicate", "huggingface": "/hf", "fal": "/fal", "together": "/together/v1"}
 USES_STORAGE = ("gateway", "zipper", "trainer", "publisher", "generator")
-USES_PROVIDERS = {"trainer": ("replicate",), "publisher": ("huggingface",), "generator": ("replicate", "together")}
+USES_PROVIDERS = {
+    "trainer": ("replicate",),
+    "publisher": ("huggingface",),
+    "generator": ("replicate", "fal", "together"),
+}
 _NOT_INHERITED = VARIABLES | {
     "DATABASE_URL",
     "NATS_URL",
@@ -112,7 +117,10 @@ class Environments:
         }
 
     def _provider(self, name: str) -> dict[str, str]:
-        if name in self.providers.real:
+        role = self.providers.role(name)
+        if role == "off":
+            return {}
+        if role == "real":
             variables = (*KEYS[name], ADDRESSES[name])
             return {variable: self.inherited[variable] for variable in variables if self.inherited.get(variable)}
         address = self.ports.url("sandbox") + SANDBOX_PATHS[name]

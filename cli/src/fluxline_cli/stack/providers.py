@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from ipaddress import ip_address
+from typing import Literal
 from urllib.parse import urlsplit
 
 from fluxline_cli.stack.errors import StackError
@@ -10,8 +11,12 @@ from fluxline_cli.stack.errors import StackError
 KEYS = {
     "replicate": ("REPLICATE_API_TOKEN",),
     "huggingface": ("HUGGINGFACE_API_TOKEN", "HUGGINGFACE_USERNAME"),
+    "fal": ("FAL_KEY",),
     "together": ("TOGETHER_API_KEY",),
 }
+SPARE = ("fal", "together")
+"""They make images where Replicate declines. Beside a real Replicate they are real or left out: nobody gets an image of
+the sandbox in place of a real one."""
 R2_KEYS = (
     "CLOUDFLARE_R2_ACCESS_KEY_ID",
     "CLOUDFLARE_R2_SECRET_ACCESS_KEY",
@@ -19,7 +24,12 @@ R2_KEYS = (
     "CLOUDFLARE_R2_ENDPOINT",
 )
 R2_OPTIONS = (*R2_KEYS, "CLOUDFLARE_R2_PUBLIC_URL")
-ADDRESSES = {"replicate": "REPLICATE_BASE_URL", "huggingface": "HF_ENDPOINT", "together": "TOGETHER_BASE_URL"}
+ADDRESSES = {
+    "replicate": "REPLICATE_BASE_URL",
+    "huggingface": "HF_ENDPOINT",
+    "fal": "FAL_BASE_URL",
+    "together": "TOGETHER_BASE_URL",
+}
 VARIABLES = {*(name for names in KEYS.values() for name in names), *R2_OPTIONS, *ADDRESSES.values()}
 """All that speaks of providers: no process of the stack gets it unless it is meant to."""
 
@@ -34,30 +44,36 @@ class Providers:
     @property
     def needs_sandbox(self) -> bool:
         """Whether anything is left to stand in for."""
-        return self.real != frozenset(KEYS)
+        return any(self.role(name) == "sandbox" for name in KEYS)
+
+    def role(self, name: str) -> Literal["real", "sandbox", "off"]:
+        """How the provider is there."""
+        if name in self.real:
+            return "real"
+        return "off" if name in SPARE and "replicate" in self.real else "sandbox"
 
     def describe(self) -> str:
         """One line for a person: who is real, and where files go."""
-        parts = [f"{name}: {'real' if name in self.real else 'sandbox'}" for name in KEYS]
+        parts = [f"{name}: {self.role(name)}" for name in KEYS]
         return ", ".join([*parts, "storage: " + ("R2/S3 bucket" if self.r2 else "local folder")])
 
 
 def choose(env: Mapping[str, str], *, sandbox: bool | None) -> Providers:
-    """The providers to use: `sandbox` True = none real, False = all real, None = real where there are keys.
+    """The providers to use: `sandbox` True = none real, False = no stand-in, None = real where there are keys.
 
     Raises StackError, with the remedy, for keys that are missing or that cannot work together.
     """
     if sandbox:
         return Providers(frozenset(), r2=False)
     real = frozenset(name for name, keys in KEYS.items() if env.get(keys[0]))
-    for name in real if sandbox is None else KEYS:
+    for name in real if sandbox is None else real | (KEYS.keys() - set(SPARE)):
         _require(env, KEYS[name], name)
     r2 = any(env.get(key) for key in R2_KEYS)
     if r2:
         _require(env, R2_KEYS, "R2 storage")
-    if "replicate" in real and not r2 and not _is_public(env.get("STORAGE_PUBLIC_URL", "")):
+    if real & {"replicate", "fal"} and not r2 and not _is_public(env.get("STORAGE_PUBLIC_URL", "")):
         raise StackError(
-            "Replicate cannot fetch the photos from a folder of this machine",
+            "Replicate cannot fetch the photos, nor fal the weights, from a folder of this machine",
             remedy="set the CLOUDFLARE_R2_* variables, or STORAGE_PUBLIC_URL to an address of the gateway that the "
             "internet reaches (a tunnel), or use the sandbox: `--sandbox`",
         )

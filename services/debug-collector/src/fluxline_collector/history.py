@@ -16,7 +16,7 @@ MAX_STORY_EVENTS = 5_000
 """Of a training with more (progress apart), the oldest are left out."""
 MAX_FACTS_BYTES = 32_768
 CURVE_POINTS = 300
-_BULK = "{images,verdicts,log_tail,parameters,publish,zip_created,training_succeeded,generation_ids}"
+_BULK = "{images,verdicts,log_tail,parameters,publish,zip_created,training_succeeded,generation_ids,samples}"
 """Facts that are long and tell nothing of how it went."""
 _COLUMNS = """sequence, event_id, subject, occurred_at, stored_at, received_at, stage, service, category, retryable,
     attempt, duration_ms, trace_id, problem"""

@@ -110,7 +110,7 @@ def origin_of(events: Sequence[StoredEvent]) -> datetime:
 def provider_ids_of(event: StoredEvent) -> dict[str, str]:
     """What the training is called at each provider, as far as the event says it."""
     facts = event.facts
-    ids = {str(name): str(value) for name, value in (facts.get("provider_ids") or {}).items()}
+    ids = {str(name): str(value) for name, value in (facts.get("provider_ids") or {}).items() if value}
     if event.type in ("training.started", "training.succeeded") and facts:
         ids[str(facts["provider"])] = str(facts["external_id"])
     if event.type == "model.published" and facts.get("huggingface"):

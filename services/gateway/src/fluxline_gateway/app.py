@@ -28,8 +28,12 @@ from fluxline_gateway.live import routes as events
 from fluxline_gateway.live import stream_access, stream_guard
 from fluxline_gateway.live.hub import LiveHub
 from fluxline_gateway.migrations import SCHEMA
+from fluxline_gateway.models import cancel_routes as generation_cancelations
+from fluxline_gateway.models import estimate_routes as generation_estimates
 from fluxline_gateway.models import generation_routes as generations
 from fluxline_gateway.models import routes as models
+from fluxline_gateway.models import sample_routes as model_samples
+from fluxline_gateway.models.samples import AutomaticSamples
 from fluxline_gateway.recurring import Work, now_and_then, write_last
 from fluxline_gateway.settings import GatewaySettings
 from fluxline_gateway.trainings import actions
@@ -57,7 +61,10 @@ ROUTERS = (
     debug.router,
     log_routes.router,
     models.router,
+    model_samples.router,
+    generation_estimates.router,
     generations.router,
+    generation_cancelations.router,
     replicate.router,
     webhook_routes.router,
     limits.router,
@@ -73,18 +80,18 @@ ROUTERS = (
 )
 
 STILL_NEEDED = """
-subject IN ('training.cancel_requested', 'training.delete_requested')
+subject IN ('training.cancel_requested', 'training.delete_requested', 'model.card_requested')
 OR EXISTS (
     SELECT FROM trainings
     WHERE id = (headers ->> 'ce-subject')::uuid AND status NOT IN ('completed', 'failed', 'canceled')
 )
 OR EXISTS (
     SELECT FROM generations
-    WHERE subject = 'generation.requested' AND status IN ('requested', 'running')
+    WHERE subject IN ('generation.requested', 'generation.cancel_requested') AND status IN ('requested', 'running')
       AND id = (convert_from(body, 'UTF8')::json ->> 'generation_id')::uuid
 )
 """
-"""Which events are sent again should the stream lose them: those of what has not ended, and orders to stop."""
+"""Which events are sent again should the stream lose them: those of what has not ended, and orders that stand."""
 
 
 def build(settings: GatewaySettings, storage: Storage) -> tuple[Service, FastAPI]:
@@ -110,7 +117,7 @@ def build(settings: GatewaySettings, storage: Storage) -> tuple[Service, FastAPI
     service.background("housekeeping", Housekeeping(database, storage).run)
     for name, flush, every_s in written_behind(gateway):
         service.background(name, partial(now_and_then, name, flush, every_s))
-    service.consume_batches(GATEWAY, Projection(database).handle)
+    service.consume_batches(GATEWAY, Projection(database, AutomaticSamples(settings)).handle)
     service.consume_batches(GATEWAY_ADVISORIES, Advisories(service.bus, registry).handle)
     for close in (database.close, storage.close, gateway.http.aclose):
         service.on_close(close)

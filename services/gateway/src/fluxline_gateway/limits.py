@@ -79,7 +79,7 @@ class TrainingLimits(BaseModel):
 
 
 class GenerationLimits(BaseModel):
-    """The bounds of a generation's fields."""
+    """The bounds of a generation's fields; a model card shows up to `sample_prompts_max` images."""
 
     model_config = ConfigDict(json_schema_extra=_itself)
 
@@ -96,6 +96,7 @@ class GenerationLimits(BaseModel):
     lora_scale: Range[float] = Range(
         min=limits.LORA_SCALE[0], max=limits.LORA_SCALE[1], default=limits.DEFAULT_LORA_SCALE
     )
+    sample_prompts_max: int = limits.MAX_SAMPLE_PROMPTS
 
 
 class Limits(BaseModel):

@@ -32,11 +32,42 @@ class OutcomeUnknown(FluxlineError):
     hint = "It is looked for in the provider's list by itself; nothing is paid twice."
 
 
+class SubmissionDoubtful(FluxlineError):
+    """The provider's answer to the paid request was lost, and its runs cannot be listed."""
+
+    category: ClassVar[ErrorCategory] = ErrorCategory.SERVICE_ERROR
+    final: ClassVar[bool] = True
+    hint = "It may have been charged and is not asked again by itself: look at the provider's own history first."
+
+
+class ProviderDeclined(FluxlineError):
+    """A provider declined for a reason of its own, and another one is asked in the next attempt, at once."""
+
+    at_once: ClassVar[bool] = True
+
+    def __init__(self, message: str, *, category: ErrorCategory, hint: str, provider: str) -> None:
+        super().__init__(message, hint=hint, provider=provider)
+        self.category = category  # type: ignore[misc]  # an instance's own: why the provider declined
+
+    @property
+    def retryable(self) -> bool:
+        """Always: it is another provider's turn, whatever this one said."""
+        return True
+
+
+class ProvidersExhausted(FluxlineError):
+    """No provider made the images; category and hint are those of the first."""
+
+    def __init__(self, message: str, *, category: ErrorCategory, hint: str) -> None:
+        super().__init__(message, hint=hint)
+        self.category = category  # type: ignore[misc]  # an instance's own: it is told by the first refusal
+
+
 class ProviderError(FluxlineError):
     """The provider did not do what was asked."""
 
     category: ClassVar[ErrorCategory] = ErrorCategory.SERVICE_ERROR
-    hint = "It is tried again by itself; see https://www.replicatestatus.com if it lasts."
+    hint = "It is tried again by itself."
 
     def __init__(self, message: str = "", *, ambiguous: bool = False, **options: Any) -> None:
         super().__init__(message, **options)
@@ -44,45 +75,43 @@ class ProviderError(FluxlineError):
 
 
 class ProviderDenied(ProviderError):
-    """Replicate refused the token."""
+    """The provider refused the key."""
 
     category: ClassVar[ErrorCategory] = ErrorCategory.AUTHENTICATION
-    hint = "Set REPLICATE_API_TOKEN to a valid token from https://replicate.com/account/api-tokens."
 
 
 class ProviderBilling(ProviderError):
-    """Replicate asks for payment."""
+    """The provider asks for payment."""
 
     category: ClassVar[ErrorCategory] = ErrorCategory.BILLING
-    hint = "Add credit at https://replicate.com/account/billing and generate again."
 
 
 class ProviderRefused(ProviderError):
-    """Replicate refused the request as wrong."""
+    """The provider refused the request as wrong."""
 
     category: ClassVar[ErrorCategory] = ErrorCategory.VALIDATION
     hint = "The message says what was not accepted; a deleted model has to be trained again."
 
 
 class ProviderThrottled(ProviderError):
-    """Replicate asks to slow down."""
+    """The provider asks to slow down."""
 
     category: ClassVar[ErrorCategory] = ErrorCategory.RATE_LIMIT
     hint = "It is tried again by itself."
 
 
 class ProviderTimeout(ProviderError):
-    """Replicate did not answer in time."""
+    """The provider did not answer in time."""
 
     category: ClassVar[ErrorCategory] = ErrorCategory.TIMEOUT
     hint = "It is tried again by itself; nothing is paid twice."
 
 
 class ProviderUnreachable(ProviderError):
-    """Replicate cannot be reached."""
+    """The provider cannot be reached."""
 
     category: ClassVar[ErrorCategory] = ErrorCategory.NETWORK
-    hint = "It is tried again by itself; check REPLICATE_BASE_URL and the network if it lasts."
+    hint = "It is tried again by itself; check the network if it lasts."
 
 
 class ContentRefused(ProviderError):

@@ -1,4 +1,4 @@
-"""A run at Replicate, read from its raw JSON: the client's own model refuses the status `aborted`."""
+"""A run at a provider, shaped as Replicate's raw JSON: that client's own model refuses the status `aborted`."""
 
 from datetime import datetime
 from typing import Any, Final
@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from fluxline.runtime.redaction import redact_text
 from fluxline_generator.errors import ContentRefused, RunLost
-from fluxline_generator.prompts import Order
+from fluxline_generator.orders import Order
 
 _RUNNING: Final = frozenset({"starting", "processing"})
 _REFUSAL: Final = "nsfw content"  # the models' wording; Replicate has no code for it
@@ -15,7 +15,7 @@ _MAX_SAID_CHARS: Final = 300
 
 
 class Prediction(BaseModel):
-    """What Replicate tells of a run; `input` may be gone an hour after its end. Metrics are seconds."""
+    """What a provider tells of a run; Replicate's `input` may be gone an hour after its end. Metrics are seconds."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
@@ -70,7 +70,7 @@ def tells_refused_content(said: str) -> bool:
 
 
 def image_urls(prediction: Prediction) -> list[str]:
-    """Where the images of an ended run are; they live for an hour. Raises ContentRefused or RunLost."""
+    """Where the images of an ended run are, for about an hour. Raises ContentRefused or RunLost."""
     if prediction.status != "succeeded":
         said = redact_text(str(prediction.error or "no reason given"))[:_MAX_SAID_CHARS]
         if tells_refused_content(said):

@@ -4,12 +4,27 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Protocol
 
+from fluxline_generator.orders import Order
 from fluxline_generator.predictions import Prediction
-from fluxline_generator.prompts import Order
+from fluxline_generator.prompts import Wanted
 
 
 class Provider(Protocol):
-    """Who makes the images. Every method may raise a `ProviderError`."""
+    """Who makes the images. Every method but `order` may raise a `ProviderError`."""
+
+    @property
+    def name(self) -> str:
+        """Under which it is configured and told."""
+        ...
+
+    @property
+    def lists(self) -> bool:
+        """Whether runs can be listed, so that a submission whose answer was lost can be looked for."""
+        ...
+
+    def order(self, wanted: Wanted) -> Order | None:
+        """The request for exactly this; None when the provider cannot do exactly this."""
+        ...
 
     async def create(self, order: Order) -> Prediction:
         """Start a run, sending the request once; the error says whether it may have started."""
@@ -24,9 +39,13 @@ class Provider(Protocol):
         ...
 
     def recent(self, since_s: float) -> AsyncIterator[Prediction]:
-        """Every run created since then (Unix seconds), newest first."""
+        """Every run created since then (Unix seconds), newest first; none where runs are not listed."""
         ...
 
     async def download(self, url: str, target: Path) -> None:
         """Copy a result; raises RunLost when it is gone."""
+        ...
+
+    async def close(self) -> None:
+        """Let go of the connections."""
         ...

@@ -13,19 +13,25 @@ import httpx
 from pydantic import ValidationError
 from replicate.client import Client
 
-from fluxline_generator.errors import ProviderError, ProviderRefused, RunLost
+from fluxline_generator.accounts import REPLICATE
+from fluxline_generator.errors import ProviderError, ProviderRefused
+from fluxline_generator.orders import FLUX_DEV, LIMITS, Order
 from fluxline_generator.predictions import Prediction
-from fluxline_generator.prompts import Order
-from fluxline_generator.replicate_errors import download_error, raise_refusal, replicate_errors
+from fluxline_generator.prompts import Wanted
+from fluxline_generator.refusals import connection_errors, refusal, unreadable
+from fluxline_generator.result_files import fetch
 
 CONNECT_TIMEOUT_S: Final = 10.0
 MAX_PAGES: Final = 50
-MAX_IMAGE_BYTES: Final = 64 * 1024 * 1024
+BASE_MODEL: Final = "black-forest-labs/flux-dev"
 _HOSTS: Final = ("replicate.com", "replicate.delivery")
 
 
 class ReplicateApi:
     """One account at Replicate; see Provider."""
+
+    name = "replicate"
+    lists = True
 
     def __init__(self, token: str, base_url: str, *, timeout_s: float) -> None:
         timeout = httpx.Timeout(timeout_s, connect=CONNECT_TIMEOUT_S)
@@ -36,16 +42,20 @@ class ReplicateApi:
             base_url=base_url,
             timeout=timeout,
             mounts={"all://": self._transport},
-            event_hooks={"response": [raise_refusal]},
+            event_hooks={"response": [_raise_refusal]},
         )
         self._files = httpx.AsyncClient(timeout=timeout, follow_redirects=True)
         self._authorization = {"Authorization": f"Bearer {token}"}
         self._base_url = base_url
         self._timeout_s = timeout_s
 
+    def order(self, wanted: Wanted) -> Order | None:
+        """See Provider: the trained version, or the base model where no LoRA is asked for."""
+        return order_of(wanted)
+
     async def create(self, order: Order) -> Prediction:
         """See Provider."""
-        if order.is_base_model:
+        if order.target == BASE_MODEL:
             return _read(await self._call("POST", f"/v1/models/{order.target}/predictions", {"input": order.input}))
         return _read(await self._call("POST", "/v1/predictions", {"version": order.target, "input": order.input}))
 
@@ -85,18 +95,7 @@ class ReplicateApi:
 
     async def download(self, url: str, target: Path) -> None:
         """See Provider. The token is sent to Replicate's own hosts only."""
-        with replicate_errors():
-            async with (
-                asyncio.timeout(self._timeout_s),
-                self._files.stream("GET", url, headers=self._headers_for(url)) as response,
-            ):
-                if response.status_code != httpx.codes.OK:
-                    raise download_error(response)
-                with target.open("wb") as file:
-                    async for chunk in response.aiter_bytes():
-                        file.write(chunk)
-                        if file.tell() > MAX_IMAGE_BYTES:
-                            raise RunLost(f"The provider's image has more than {MAX_IMAGE_BYTES} bytes")
+        await fetch(self._files, REPLICATE, url, target, self._timeout_s, self._headers_for(url))
 
     async def close(self) -> None:
         """Let go of the connections."""
@@ -104,12 +103,12 @@ class ReplicateApi:
         await self._transport.aclose()
 
     async def _call(self, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
-        with replicate_errors():
+        with connection_errors(REPLICATE):
             async with asyncio.timeout(self._timeout_s):
                 response = await self._client._async_request(method, path, json=body)
             answer = response.json()
         if not isinstance(answer, dict):
-            raise ProviderError("Replicate's answer is not an object", ambiguous=True)
+            raise unreadable(REPLICATE, "answer")
         return answer
 
     def _headers_for(self, url: str) -> dict[str, str]:
@@ -119,8 +118,40 @@ class ReplicateApi:
         return self._authorization if own or hosts else {}
 
 
+def order_of(wanted: Wanted) -> Order | None:
+    """The trained version's input, or the base model's; None for a LoRA that Replicate has not trained."""
+    if not LIMITS["replicate"].allow(wanted):
+        return None
+    common = {
+        "prompt": wanted.prompt,
+        "aspect_ratio": wanted.aspect_ratio,
+        "num_outputs": wanted.num_outputs,
+        "num_inference_steps": wanted.steps,
+        "output_format": wanted.output_format,
+        "seed": wanted.seed,
+    }
+    if not wanted.has_lora:
+        return Order(BASE_MODEL, {"guidance": wanted.guidance, **common}) if wanted.base_model == FLUX_DEV else None
+    if wanted.version is None:
+        return None
+    lora = {"model": "dev", "lora_scale": wanted.lora_scale, "guidance_scale": wanted.guidance}
+    return Order(wanted.version, {**lora, **common})
+
+
 def _read(answer: dict[str, Any]) -> Prediction:
     try:
         return Prediction.model_validate(answer)
     except ValidationError as error:
-        raise ProviderError("Replicate's prediction cannot be read", ambiguous=True) from error
+        raise unreadable(REPLICATE, "prediction") from error
+
+
+async def _raise_refusal(response: httpx.Response) -> None:
+    """A response hook: 4xx and 5xx as ours, while the answer's headers are still at hand."""
+    if response.status_code < httpx.codes.BAD_REQUEST:
+        return
+    await response.aread()
+    try:
+        problem = response.json()
+    except ValueError:
+        problem = {}
+    raise refusal(REPLICATE, response, problem if isinstance(problem, dict) else {}, doubtful=True)

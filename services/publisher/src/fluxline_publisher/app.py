@@ -7,10 +7,11 @@ from fluxline.runtime.service import Service
 from fluxline.runtime.settings import load
 from fluxline.storage import StorageSettings, make_storage
 from fluxline_publisher.claim import Claims
-from fluxline_publisher.handlers import cleanup_handlers, publisher_handlers
+from fluxline_publisher.handlers import card_handlers, cleanup_handlers, publisher_handlers
 from fluxline_publisher.hub import HuggingFace
 from fluxline_publisher.publisher import Publisher
 from fluxline_publisher.remover import Remover
+from fluxline_publisher.samples import SampleGallery
 from fluxline_publisher.settings import PublisherSettings
 
 
@@ -30,6 +31,8 @@ def main() -> int:
     claims = Claims(Registers(service.bus, OUTCOMES_BUCKET), remover.canceled)
     publisher = Publisher(storage, hub)
     service.consume(publisher_handlers(publisher, claims, deadline_s=settings.deadline_s, policy=policy))
+    gallery = SampleGallery(storage, hub)
+    service.consume(card_handlers(gallery, deadline_s=settings.deadline_s, policy=policy))
     service.consume(cleanup_handlers(remover, policy=policy))
     service.ready("storage", storage.check)
     service.on_close(storage.close)

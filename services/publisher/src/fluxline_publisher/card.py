@@ -5,13 +5,16 @@ cannot end the block that it stands in. Convention: https://huggingface.co/docs/
 """
 
 import re
-from typing import Final
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
 
 from huggingface_hub import ModelCard, ModelCardData
 
-from fluxline.contracts.events import TrainingSucceeded
+from fluxline.contracts.job import JobEvent
 from fluxline_publisher.errors import CardInvalid
 
+GALLERY: Final = "<Gallery />"
 WEIGHTS_NAME: Final = "lora.safetensors"
 LICENSE_NAME: Final = "flux-1-dev-non-commercial-license"
 LICENSE_LINK: Final = "https://huggingface.co/black-forest-labs/FLUX.1-dev/blob/main/LICENSE.md"
@@ -58,13 +61,26 @@ of the model; the license says what may be done with its images.
 """
 
 
-def make_card(job: TrainingSucceeded, repo: str, caption_count: int) -> str:
-    """The README.md of the model in `repo` (namespace/name); the same job gives the same text.
+@dataclass(frozen=True)
+class Sample:
+    """An image of the gallery: the prompt that made it, and its path in the repository."""
+
+    text: str
+    path: str
+
+    @property
+    def shown(self) -> dict[str, Any]:
+        """As the card's metadata tell it."""
+        return {"text": self.text, "output": {"url": self.path}}
+
+
+def make_card(job: JobEvent, repo: str, caption_count: int, samples: Sequence[Sample] = ()) -> str:
+    """The README.md of the model in `repo` (namespace/name); the same job and samples give the same text.
 
     Raises:
         CardInvalid: the result does not read back as what was put in.
     """
-    data = _metadata(job)
+    data = _metadata(job, samples)
     text = _TEXT.format(
         title=escaped(job.name),
         base_model=job.base_model,
@@ -76,20 +92,36 @@ def make_card(job: TrainingSucceeded, repo: str, caption_count: int) -> str:
         license_link=LICENSE_LINK,
     )
     content = f"---\n{data.to_yaml()}\n---\n{text}"
-    check_card(content, job)
+    check_card(content, job, samples)
     return content
 
 
-def check_card(content: str, job: TrainingSucceeded) -> None:
+def check_card(content: str, job: JobEvent, samples: Sequence[Sample] = ()) -> None:
     """Read the card as the hub will; raises CardInvalid when it does not say what it must."""
     try:
         card = ModelCard(content)
     except ValueError as error:
         raise CardInvalid("The generated model card cannot be read") from error
-    wanted = _metadata(job)
+    wanted = _metadata(job, samples)
     wrong = sorted(name for name in _FIELDS if card.data.get(name) != wanted.get(name))
-    if wrong or "\n<Gallery />\n" not in card.text or f"weight_name={WEIGHTS_NAME!r}" not in card.text:
+    if wrong or f"\n{GALLERY}\n" not in card.text or f"weight_name={WEIGHTS_NAME!r}" not in card.text:
         raise CardInvalid("The generated model card lacks what it must say", fields=", ".join(wrong))
+
+
+def with_samples(content: str, samples: Sequence[Sample]) -> str:
+    """A card that somebody has changed, with these images in its gallery and everything else as it is.
+
+    Raises:
+        CardInvalid: it cannot be read.
+    """
+    try:
+        card = ModelCard(content, ignore_metadata_errors=True)
+    except ValueError as error:
+        raise CardInvalid("The model card on Hugging Face cannot be read") from error
+    card.data["widget"] = [sample.shown for sample in samples]
+    if GALLERY not in card.text:
+        card.text = f"\n{GALLERY}\n{card.text}"
+    return str(card)
 
 
 def escaped(text: str) -> str:
@@ -98,7 +130,7 @@ def escaped(text: str) -> str:
     return _PUNCTUATION.sub(r"\\\1", printable)
 
 
-def _metadata(job: TrainingSucceeded) -> ModelCardData:
+def _metadata(job: JobEvent, samples: Sequence[Sample]) -> ModelCardData:
     return ModelCardData(
         license="other",
         license_name=LICENSE_NAME,
@@ -108,15 +140,20 @@ def _metadata(job: TrainingSucceeded) -> ModelCardData:
         library_name="diffusers",
         tags=list(TAGS),
         instance_prompt=job.trigger_word,
-        widget=[{"text": _prompt(job)}],
+        widget=_widget(job, samples),
     )
 
 
-def _prompt(job: TrainingSucceeded) -> str:
+def _widget(job: JobEvent, samples: Sequence[Sample]) -> list[dict[str, Any]]:
+    """What the hub's gallery shows: https://huggingface.co/docs/hub/models-widgets-examples#text-to-image."""
+    return [sample.shown for sample in samples] or [{"text": _prompt(job)}]
+
+
+def _prompt(job: JobEvent) -> str:
     return f"a photo of {job.trigger_word}"
 
 
-def _table(job: TrainingSucceeded, caption_count: int) -> str:
+def _table(job: JobEvent, caption_count: int) -> str:
     rows = {
         "steps": job.parameters.steps,
         "learning rate": f"{job.parameters.learning_rate:g}",

@@ -63,6 +63,13 @@ class CardInvalid(FluxlineError):
     """The generated model card does not say what it must."""
 
 
+class SampleUnusable(FluxlineError):
+    """A sample image in storage is not a JPEG, PNG or WebP image."""
+
+    category: ClassVar[ErrorCategory] = ErrorCategory.FILE_ERROR
+    hint = "Ask for the samples again."
+
+
 class HubHashMismatch(FluxlineError):
     """What the hub holds is not what was sent to it."""
 

@@ -1,9 +1,12 @@
 """Events in, events out: a training that succeeded becomes a published model; what nobody wants any more is removed."""
 
-from fluxline.contracts.catalog import PUBLISHER, PUBLISHER_CLEANUP
-from fluxline.contracts.errors import Stage
+from fluxline.contracts.catalog import PUBLISHER, PUBLISHER_CARDS, PUBLISHER_CLEANUP
+from fluxline.contracts.errors import FluxlineError, Stage
 from fluxline.contracts.event import Event
 from fluxline.contracts.events import (
+    ModelCardFailed,
+    ModelCardRequested,
+    ModelCardUpdated,
     ModelProgressed,
     ModelPublished,
     TrainingCanceled,
@@ -13,12 +16,15 @@ from fluxline.contracts.events import (
 )
 from fluxline.contracts.ids import model_id_of
 from fluxline.contracts.job import JobEvent
+from fluxline.runtime.errors import as_fluxline_error
 from fluxline.runtime.handlers import Delivery, Handlers, IsOver, JobOver
 from fluxline.runtime.policy import RetryPolicy
+from fluxline.runtime.redaction import redact_text
 from fluxline_publisher.claim import Claims
 from fluxline_publisher.errors import RetryIncomplete
 from fluxline_publisher.publisher import Announce, Model, Publisher, Report
 from fluxline_publisher.remover import Remover
+from fluxline_publisher.samples import SampleGallery
 
 
 def publisher_handlers(
@@ -37,6 +43,24 @@ def publisher_handlers(
         """Publish the model of an earlier run."""
         job = _job_of(event)
         await publisher.publish(job, claims.on(job), _reporting(job, delivery), _announcing(job, delivery))
+
+    return handlers
+
+
+def card_handlers(gallery: SampleGallery, *, deadline_s: float, policy: RetryPolicy | None = None) -> Handlers:
+    """`model.card_requested` → `model.card_updated`, or `model.card_failed` once it is not tried any more."""
+    handlers = Handlers(PUBLISHER_CARDS, deadline_s=deadline_s, policy=policy)
+
+    @handlers.on(ModelCardRequested)
+    async def on_model_card_requested(event: ModelCardRequested, delivery: Delivery) -> ModelCardUpdated | None:
+        """Show sample images on the card of a published model."""
+        try:
+            commit = await gallery.show(event)
+        except Exception as error:
+            if handlers.gives_up(error, delivery):
+                await delivery.emit(_card_failed(event, as_fluxline_error(error, handlers.translators)))
+            raise
+        return _card_updated(event, commit) if commit else None
 
     return handlers
 
@@ -108,4 +132,27 @@ def _model_published(event: TrainingSucceeded, model: Model) -> ModelPublished:
         huggingface=model.huggingface,
         provider=event.provider,
         provider_version=event.provider_version,
+    )
+
+
+def _card_failed(event: ModelCardRequested, error: FluxlineError) -> ModelCardFailed:
+    return ModelCardFailed.caused_by(
+        event,
+        model_id=event.model_id,
+        revision=event.revision,
+        category=error.category,
+        message=redact_text(error.message),
+        hint=error.hint,
+    )
+
+
+def _card_updated(event: ModelCardRequested, commit: str) -> ModelCardUpdated:
+    return ModelCardUpdated.caused_by(
+        event,
+        model_id=event.model_id,
+        repo=event.huggingface.repo,
+        commit=commit,
+        url=event.huggingface.url,
+        samples=event.samples,
+        revision=event.revision,
     )

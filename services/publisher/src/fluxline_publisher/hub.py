@@ -6,22 +6,24 @@ to it are a few quick repetitions of idempotent upload calls after a broken conn
 
 import asyncio
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Final, ParamSpec, TypeVar
 
 import httpx2
-from huggingface_hub import CommitOperationAdd, HfApi
+from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi
 from huggingface_hub.errors import RepositoryNotFoundError
 from huggingface_hub.hf_api import GitCommitInfo, ModelInfo
 
 from fluxline.contracts.job import HubPublication
-from fluxline_publisher.card import WEIGHTS_NAME
+from fluxline_publisher.card import WEIGHTS_NAME, with_samples
 from fluxline_publisher.errors import HubFailed, HubHashMismatch, HubTokenRefused, RepoTaken
 from fluxline_publisher.hub_client import configure_client
 from fluxline_publisher.hub_errors import hub_errors
-from fluxline_publisher.publication import Publication
+from fluxline_publisher.publication import IMAGES, CardUpdate, Publication, commit_title, follows, revision_of
+from fluxline_publisher.weights import CAPTIONS
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -49,8 +51,12 @@ class _Repo:
         return next((commit.commit_id for commit in self.commits if commit.title == title), None)
 
     def holds_only(self, title: str) -> bool:
-        """Whether every commit is of that title, but for the one that the hub itself makes."""
-        return {commit.title for commit in self.commits} <= {title, _HUBS_OWN_COMMIT}
+        """Whether every commit is of that title or follows it, but for the one that the hub itself makes."""
+        return all(commit.title == _HUBS_OWN_COMMIT or follows(commit.title, title) for commit in self.commits)
+
+    def paths(self, prefix: str) -> list[str]:
+        """The files whose paths begin so."""
+        return [file.rfilename for file in self.info.siblings or () if file.rfilename.startswith(prefix)]
 
 
 class HuggingFace:
@@ -82,6 +88,10 @@ class HuggingFace:
         """See Hub."""
         return await self._in_thread(self._remove, repo_id, title)
 
+    async def update_card(self, repo_id: str, update: CardUpdate) -> str | None:
+        """See Hub."""
+        return await self._in_thread(self._update_card, repo_id, update)
+
     async def _in_thread(self, call: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
         try:
             return await asyncio.to_thread(call, *args, **kwargs)
@@ -106,7 +116,8 @@ class HuggingFace:
         if commit is None:
             _require_ours(repo, repo_id, publication)
         if commit is None or not self._holds(repo_id, commit, publication.weights_sha256):
-            commit = self._commit(repo_id, repo, publication)
+            files: dict[str, bytes | Path] = {"README.md": publication.card.encode(), **publication.files}
+            commit = self._commit(repo_id, repo, publication.title, files)
             if not self._holds(repo_id, commit, publication.weights_sha256):
                 raise HubHashMismatch(repo=repo_id, commit=commit)
         url = f"{self._api.endpoint}/{repo_id}"
@@ -123,6 +134,37 @@ class HuggingFace:
                 if error.response.status_code != httpx2.codes.NOT_FOUND:
                     raise
         return True
+
+    def _update_card(self, repo_id: str, update: CardUpdate) -> str | None:
+        """Look first, as for the model: the newest revision stands, and is found by the title of its commit."""
+        repo = self._find(repo_id)
+        title, training_id = commit_title(update.request.training_id), update.request.training_id
+        if repo is None or repo.commit_titled(title) is None:
+            return None
+        if max(revision_of(commit.title, training_id) for commit in repo.commits) > update.request.revision:
+            return None
+        if commit := repo.commit_titled(update.title):
+            return commit
+        current = None if repo.holds_only(title) else self._readme(repo_id, repo)
+        card = with_samples(current, update.samples) if current else update.card(len(repo.paths(CAPTIONS)))
+        old = [path for path in repo.paths(IMAGES) if path not in update.images]
+        commit = self._commit(repo_id, repo, update.title, {"README.md": card.encode(), **update.images}, old)
+        self._require_images(repo_id, commit, update)
+        return commit
+
+    def _readme(self, repo_id: str, repo: _Repo) -> str | None:
+        """The card as it is in the commit that was looked at."""
+        if not repo.paths("README.md"):
+            return None
+        with hub_errors(f"Reading the card of {repo_id}"), TemporaryDirectory(prefix="publisher-") as folder:
+            card = self._api.hf_hub_download(repo_id, "README.md", revision=repo.info.sha, local_dir=folder)
+            return Path(card).read_text(encoding="utf-8", errors="replace")
+
+    def _require_images(self, repo_id: str, commit: str, update: CardUpdate) -> None:
+        with hub_errors(f"Checking {repo_id}"):
+            info = self._api.model_info(repo_id, revision=commit, timeout=self._timeout_s)
+        if missing := set(update.images) - {file.rfilename for file in info.siblings or ()}:
+            raise HubFailed(f"Hugging Face does not show {min(missing)} after a commit to {repo_id}")
 
     def _find(self, repo_id: str) -> _Repo | None:
         with hub_errors(f"Looking for {repo_id}"):
@@ -142,14 +184,16 @@ class HuggingFace:
             raise HubFailed(f"Hugging Face does not show {repo_id} after creating it")
         return repo
 
-    def _commit(self, repo_id: str, repo: _Repo, publication: Publication) -> str:
+    def _commit(
+        self, repo_id: str, repo: _Repo, title: str, files: Mapping[str, bytes | Path], old: Sequence[str] = ()
+    ) -> str:
         """All files in one commit on top of what was looked at; a commit in between makes the hub refuse this one."""
         with hub_errors(f"Uploading to {repo_id}"):
-            files: dict[str, bytes | Path] = {"README.md": publication.card.encode(), **publication.files}
+            added = [CommitOperationAdd(path, content) for path, content in files.items()]
             commit = self._api.create_commit(
                 repo_id,
-                operations=[CommitOperationAdd(path, content) for path, content in files.items()],
-                commit_message=publication.title,
+                operations=[*added, *(CommitOperationDelete(path) for path in old)],
+                commit_message=title,
                 parent_commit=repo.info.sha,
             )
             if not _COMMIT_ID.fullmatch(commit.oid):

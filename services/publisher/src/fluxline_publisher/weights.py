@@ -3,11 +3,15 @@
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from safetensors import SafetensorError, safe_open
 
 from fluxline.weights import open_weights
 from fluxline_publisher.errors import WeightsUnusable
+
+CAPTIONS: Final = "captions/"
+"""Where they lie in the repository."""
 
 
 @dataclass(frozen=True)
@@ -23,7 +27,7 @@ class TrainedFiles:
     def by_repo_path(self) -> dict[str, Path]:
         """Every file by its path in the repository."""
         config = {self.config.name: self.config} if self.config else {}
-        captions = {f"captions/{path.name}": path for path in self.captions}
+        captions = {f"{CAPTIONS}{path.name}": path for path in self.captions}
         return {self.weights.name: self.weights, **config, **captions}
 
 

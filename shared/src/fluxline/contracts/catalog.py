@@ -21,6 +21,9 @@ EVENTS: Final[dict[str, type[Event]]] = {
         e.TrainingSucceeded,
         e.ModelProgressed,
         e.ModelPublished,
+        e.ModelCardRequested,
+        e.ModelCardUpdated,
+        e.ModelCardFailed,
         e.TrainingFailed,
         e.TrainingCancelRequested,
         e.TrainingCanceled,
@@ -33,6 +36,8 @@ EVENTS: Final[dict[str, type[Event]]] = {
         e.GenerationRequested,
         e.GenerationSucceeded,
         e.GenerationFailed,
+        e.GenerationCancelRequested,
+        e.GenerationCanceled,
     )
 }
 
@@ -113,10 +118,12 @@ TRAINER_CLEANUP: Final = Consumer(
 )
 TRAINER_TIMERS: Final = Consumer("trainer-timers", ("timers.due.trainer",), stream=TIMERS_STREAM, batch=32)
 PUBLISHER: Final = Consumer("publisher", (e.TrainingSucceeded.subject, e.TrainingRetryRequested.subject), batch=2)
+PUBLISHER_CARDS: Final = Consumer("publisher-cards", (e.ModelCardRequested.subject,), batch=2)
 PUBLISHER_CLEANUP: Final = Consumer(
     "publisher-cleanup", (e.TrainingCanceled.subject, e.TrainingDeleteRequested.subject), batch=4
 )
 GENERATOR: Final = Consumer("generator", (e.GenerationRequested.subject,), batch=16)
+GENERATOR_CANCEL: Final = Consumer("generator-cancel", (e.GenerationCancelRequested.subject,), batch=16)
 GENERATOR_CLEANUP: Final = Consumer("generator-cleanup", (e.TrainingDeleteRequested.subject,), batch=4)
 GATEWAY: Final = Consumer("gateway", EVENTS_STREAM.subjects, max_deliver=-1, batch=200, max_ack_pending=2000)
 GATEWAY_ADVISORIES: Final = Consumer(
@@ -133,8 +140,10 @@ CONSUMERS: Final = (
     TRAINER_CLEANUP,
     TRAINER_TIMERS,
     PUBLISHER,
+    PUBLISHER_CARDS,
     PUBLISHER_CLEANUP,
     GENERATOR,
+    GENERATOR_CANCEL,
     GENERATOR_CLEANUP,
     GATEWAY,
     GATEWAY_ADVISORIES,

@@ -65,6 +65,10 @@ class FluxlineError(Exception):
     category: ClassVar[ErrorCategory] = ErrorCategory.INTERNAL
     outage: ClassVar[bool] = False
     """Whether a server of our own is away: that is waited out, however long, and counts as no attempt."""
+    final: ClassVar[bool] = False
+    """Whether it is never tried again by itself, whatever its category: the same request might be paid twice."""
+    at_once: ClassVar[bool] = False
+    """Whether the next attempt begins without a wait: it goes another way."""
     resume_from: ClassVar[Stage | None] = None
     """Where a retry of the training has to begin, if earlier than at the stage that failed."""
     hint: str = "This is a bug in fluxline: please report it with the training's debug export."
@@ -82,6 +86,11 @@ class FluxlineError(Exception):
             self.hint = hint
         self.retry_after_s = retry_after_s
         self.context = context
+
+    @property
+    def retryable(self) -> bool:
+        """Whether it is tried again."""
+        return self.category.retryable and not self.final
 
     @property
     def message(self) -> str:

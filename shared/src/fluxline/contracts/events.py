@@ -9,7 +9,7 @@ from fluxline.contracts import limits
 from fluxline.contracts.errors import ErrorCategory, Stage
 from fluxline.contracts.event import Event, Facts, TrainingEvent
 from fluxline.contracts.ids import OwnerName, Sha256, StorageKey
-from fluxline.contracts.job import Cost, HubPublication, ImageRef, ImageVerdict, JobEvent
+from fluxline.contracts.job import CardSample, Cost, HubPublication, ImageRef, ImageVerdict, JobEvent
 
 
 class TrainingRequested(JobEvent):
@@ -104,6 +104,40 @@ class ModelPublished(JobEvent):
     huggingface: HubPublication | None = None
     provider: str
     provider_version: str
+
+
+class ModelCardRequested(JobEvent):
+    """The card of a published model has to show these images; of two requests the higher `revision` stands."""
+
+    subject: ClassVar[str] = "model.card_requested"
+    model_id: UUID
+    huggingface: HubPublication
+    samples: tuple[CardSample, ...] = Field(min_length=1, max_length=limits.MAX_SAMPLE_PROMPTS)
+    revision: int = Field(ge=1)
+    """The number of the model's batch of samples, from 1."""
+
+
+class ModelCardUpdated(TrainingEvent):
+    """The model card shows the images, which lie beside it: `commit` of the repository at `url` has both."""
+
+    subject: ClassVar[str] = "model.card_updated"
+    model_id: UUID
+    repo: str
+    commit: str
+    url: str
+    samples: tuple[CardSample, ...] = Field(min_length=1, max_length=limits.MAX_SAMPLE_PROMPTS)
+    revision: int = Field(ge=1)
+
+
+class ModelCardFailed(TrainingEvent):
+    """The model card does not show the images of that revision; says why, and what a person can do."""
+
+    subject: ClassVar[str] = "model.card_failed"
+    model_id: UUID
+    revision: int = Field(ge=1)
+    category: ErrorCategory
+    message: str
+    hint: str
 
 
 class TrainingFailed(TrainingEvent):
@@ -230,14 +264,24 @@ class GenerationEvent(Event):
     generation_id: UUID
 
 
+class ProviderRefusal(Facts):
+    """A provider that was asked before, and declined for a reason of its own."""
+
+    provider: str
+    category: ErrorCategory
+    message: str
+
+
 class GenerationRequested(GenerationEvent):
-    """Somebody asked for images, with a trained LoRA (`provider_version`) or a base model."""
+    """Somebody asked for images, with a trained LoRA (`provider_version`, `weights_key`) or a base model."""
 
     subject: ClassVar[str] = "generation.requested"
     stage_of_job: ClassVar[Stage | None] = Stage.IMAGE_GENERATION
     owner: OwnerName
     model_id: UUID | None = None
     provider_version: str | None = None
+    weights_key: StorageKey | None = None
+    base_model: str | None = None
     trigger_word: str | None = None
     parameters: GenerationParameters
 
@@ -251,6 +295,10 @@ class GenerationSucceeded(GenerationEvent):
     prompt_used: str
     provider: str
     external_id: str
+    seed: int | None = None
+    used: dict[str, str | int | float | bool] = {}
+    """Everything that the provider was sent except the prompt, so that it can be repeated exactly."""
+    refusals: tuple[ProviderRefusal, ...] = ()
     metrics: dict[str, float] = {}
     cost: Cost | None = None
 
@@ -265,3 +313,17 @@ class GenerationFailed(GenerationEvent):
     message: str
     hint: str
     attempts: int = Field(ge=1)
+
+
+class GenerationCancelRequested(GenerationEvent):
+    """The owner wants a generation to stop."""
+
+    subject: ClassVar[str] = "generation.cancel_requested"
+
+
+class GenerationCanceled(GenerationEvent):
+    """The generation has stopped because its owner wanted it to; it has no images, even where it had a `cost`."""
+
+    subject: ClassVar[str] = "generation.canceled"
+    stage_of_job: ClassVar[Stage | None] = Stage.IMAGE_GENERATION
+    cost: Cost | None = None

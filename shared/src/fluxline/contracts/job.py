@@ -25,6 +25,7 @@ TriggerWord = Annotated[
 ]
 Caption = Annotated[str, StringConstraints(strip_whitespace=True, max_length=limits.MAX_CAPTION_CHARS)]
 Resolution = Annotated[str, StringConstraints(pattern=r"^(512|768|1024)(,(512|768|1024)){0,2}$")]
+SamplePrompt = Annotated[str, StringConstraints(min_length=1, max_length=limits.MAX_PROMPT_CHARS)]
 RepoName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,94}[A-Za-z0-9]$|^[A-Za-z0-9]$")]
 
 
@@ -45,6 +46,8 @@ class PublishOptions(Facts):
     private: bool = True
     repo_name: RepoName | None = None
     accept_license: bool = False
+    sample_prompts: tuple[SamplePrompt, ...] = Field((), max_length=limits.MAX_SAMPLE_PROMPTS)
+    """Of the images that are made for the model card once the model is published."""
 
 
 class ImageRef(Facts):
@@ -82,6 +85,13 @@ class HubPublication(Facts):
     commit: str
     url: str
     private: bool
+
+
+class CardSample(Facts):
+    """An image of the model card: the prompt that it was made with, and where the image lies in our storage."""
+
+    text: str = Field(min_length=1)
+    image_key: StorageKey
 
 
 class JobEvent(TrainingEvent):

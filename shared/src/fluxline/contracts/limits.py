@@ -26,6 +26,8 @@ DEFAULT_RESOLUTION: Final = "512,768,1024"
 BASE_MODELS: Final = ("black-forest-labs/FLUX.1-dev",)
 
 NUM_OUTPUTS: Final = (1, 4)
+MAX_SAMPLE_PROMPTS: Final = 4
+"""Sample images that a model card shows; each has a prompt of its own."""
 INFERENCE_STEPS: Final = (1, 50)
 DEFAULT_INFERENCE_STEPS: Final = 28
 GUIDANCE_SCALE: Final = (0.0, 10.0)

@@ -22,6 +22,9 @@ _LINES: Final[dict[str, tuple[Level, str]]] = {
     "training.succeeded": ("info", "Training succeeded; the weights are in storage"),
     "model.progressed": ("debug", "Uploaded {done_size} of {total_size}"),
     "model.published": ("info", "{published}"),
+    "model.card_requested": ("info", "Sample images are ready for the model card"),
+    "model.card_updated": ("info", "Model card with sample images at {url}"),
+    "model.card_failed": ("warning", "The model card shows no new images: {message}"),
     "training.failed": ("error", "The training failed at {stage_name}: {message}"),
     "training.cancel_requested": ("info", "Cancelation requested ({reason})"),
     "training.canceled": ("info", "The training was canceled at {stage_name}"),
@@ -34,6 +37,8 @@ _LINES: Final[dict[str, tuple[Level, str]]] = {
     "generation.requested": ("info", "Images requested"),
     "generation.succeeded": ("info", "Images generated"),
     "generation.failed": ("error", "{message}"),
+    "generation.cancel_requested": ("info", "Cancelation of the images requested"),
+    "generation.canceled": ("info", "The images were canceled"),
 }
 
 

@@ -90,6 +90,8 @@ PERMISSIONS: Final[dict[str, Permissions]] = {
             e.TrainingRetryRequested,
             e.TrainingDeleteRequested,
             e.GenerationRequested,
+            e.GenerationCancelRequested,
+            e.ModelCardRequested,
             e.TrainingFailed,  # whom the watchdog finds past its deadline, and whose service dies of it
             e.GenerationFailed,
             e.TrainingCanceled,
@@ -122,15 +124,15 @@ PERMISSIONS: Final[dict[str, Permissions]] = {
     ),
     "publisher": _service(
         "publisher",
-        (c.PUBLISHER, c.PUBLISHER_CLEANUP),
-        (e.ModelProgressed, e.ModelPublished, e.TrainingFailed),
+        (c.PUBLISHER, c.PUBLISHER_CARDS, c.PUBLISHER_CLEANUP),
+        (e.ModelProgressed, e.ModelPublished, e.ModelCardUpdated, e.ModelCardFailed, e.TrainingFailed),
         *_STAGES,
         *_OUTCOMES,
     ),
     "generator": _service(
         "generator",
-        (c.GENERATOR, c.GENERATOR_CLEANUP),
-        (e.GenerationSucceeded, e.GenerationFailed, e.TrainingFailed),
+        (c.GENERATOR, c.GENERATOR_CANCEL, c.GENERATOR_CLEANUP),
+        (e.GenerationSucceeded, e.GenerationFailed, e.GenerationCanceled, e.TrainingFailed),
         *_STAGES,
     ),
     "collector": _service(

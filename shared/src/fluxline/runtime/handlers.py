@@ -13,8 +13,8 @@ from fluxline.contracts.errors import FluxlineError, Stage
 from fluxline.contracts.event import Event
 from fluxline.contracts.events import GenerationFailed, GenerationRequested, TrainingFailed
 from fluxline.runtime.envelope import Received
-from fluxline.runtime.errors import Translator
-from fluxline.runtime.policy import RetryPolicy
+from fluxline.runtime.errors import Translator, as_fluxline_error
+from fluxline.runtime.policy import GiveUp, RetryPolicy
 from fluxline.runtime.redaction import redact_text
 from fluxline.runtime.stages import StageAttempt
 
@@ -92,7 +92,7 @@ def generation_failed(attempt: StageAttempt, error: FluxlineError) -> Event | No
         discriminator="" if attempt.replay is None else f"r{attempt.replay}",
         generation_id=cause.generation_id,
         category=error.category,
-        retryable=error.category.retryable,
+        retryable=error.retryable,
         message=redact_text(error.message),
         hint=attempt.last_hint(error),
         attempts=attempt.attempt,
@@ -126,6 +126,11 @@ class Handlers:
         self.deadline_s = deadline_s
         self.translators = tuple(translators)
         self.routes: dict[str, Route] = {}
+
+    def gives_up(self, error: Exception, delivery: Delivery) -> bool:
+        """Whether the handler that raises this is not run again for this message."""
+        ours = as_fluxline_error(error, self.translators)
+        return not ours.outage and isinstance(self.policy.decide(ours, delivery.attempt), GiveUp)
 
     def on(
         self, event: type[E], *, stage: Stage | None = None, on_give_up: OnGiveUp = training_failed

@@ -47,7 +47,7 @@ class RetryPolicy:
 
     def decide(self, error: FluxlineError, attempt: int) -> Outcome:
         """What follows the failed attempt number `attempt` (1 = the first)."""
-        if not error.category.retryable:
+        if not error.retryable:
             return GiveUp(exhausted=False)
         if attempt >= self._budget(error.category):
             return GiveUp(exhausted=True)
@@ -57,6 +57,8 @@ class RetryPolicy:
         return self.internal_attempts if category is ErrorCategory.INTERNAL else self.attempts
 
     def _delay_s(self, error: FluxlineError, attempt: int) -> float:
+        if error.at_once:
+            return 0.0
         backoff = min(self.cap_s, self.base_s * 2.0 ** min(attempt - 1, 30))
         jittered = backoff * (1 + self.jitter * (2 * self.random() - 1))
         return min(self.cap_s, max(jittered, error.retry_after_s or 0.0))

@@ -61,6 +61,7 @@ class StageAttempt:
             message=redact_text(error.message),
             hint=error.hint,
             next_attempt_at=datetime.now(UTC) + timedelta(seconds=delay_s),
+            provider_ids=_provider_ids(error),
         )
 
     def failed(self, error: FluxlineError) -> StageFailed:
@@ -69,10 +70,11 @@ class StageAttempt:
             StageFailed,
             duration_ms=self.duration_ms,
             category=error.category,
-            retryable=error.category.retryable,
+            retryable=error.retryable,
             message=redact_text(error.message),
             hint=self.last_hint(error),
             context=_scalars(error.context),
+            provider_ids=_provider_ids(error),
         )
 
     def last_hint(self, error: FluxlineError) -> str:
@@ -101,6 +103,18 @@ class StageAttempt:
 
     def _of_replay(self) -> str:
         return f"{self.stage}/r{self.replay}/{self.attempt}"
+
+
+def provider_ids_of(result: object) -> dict[str, str]:
+    """The run that a handler's event tells of, by its provider."""
+    provider, run = getattr(result, "provider", None), getattr(result, "external_id", None)
+    return {provider: run} if provider and run else {}
+
+
+def _provider_ids(error: FluxlineError) -> dict[str, str]:
+    """Whose failure it was, where the error says so, and in which run."""
+    provider = error.context.get("provider")
+    return {str(provider): redact_text(str(error.context.get("prediction_id", "")))} if provider else {}
 
 
 def _scalars(context: dict[str, Any]) -> dict[str, Any]:

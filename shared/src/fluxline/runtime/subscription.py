@@ -20,7 +20,7 @@ from fluxline.runtime.errors import BrokerUnavailable, DeadlineExceeded, Unreada
 from fluxline.runtime.handlers import Delivery, Handlers, JobOver, Result, Route
 from fluxline.runtime.logs import get_logger
 from fluxline.runtime.policy import GiveUp, Retry
-from fluxline.runtime.stages import StageAttempt
+from fluxline.runtime.stages import StageAttempt, provider_ids_of
 from fluxline.runtime.telemetry import Metrics
 
 log = get_logger(__name__)
@@ -100,7 +100,7 @@ class Subscription:
             log.warning("attempt.failed", exc_info=not isinstance(error, FluxlineError), error=str(error))
             return await self._after_failure(route, received, attempt, self._as_ours(error))
         if attempt:
-            await self.bus.publish(attempt.succeeded())
+            await self.bus.publish(attempt.succeeded(provider_ids_of(result)))
             log.info("attempt.succeeded", duration_ms=attempt.duration_ms)
             self._observe(attempt, "succeeded")
         return None

@@ -2,30 +2,25 @@
 
 import json
 from functools import partial
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 from uuid import UUID, uuid4
 
 import asyncpg
 from fastapi import APIRouter, Path, Query, Request, Response
 
-from fluxline.contracts.events import GenerationRequested
-from fluxline.postgres.outbox import enqueue
 from fluxline.postgres.pool import Connection
 from fluxline_gateway.deps import Deps, Gateway, Owner
 from fluxline_gateway.errors import NotFound, problems
 from fluxline_gateway.idempotency import Created, IdempotencyKey, create_once
+from fluxline_gateway.models.generation_requests import add_generation, reserve_images
 from fluxline_gateway.models.generation_views import GenerationIn, GenerationOut, GenerationStatus, generation_out
 from fluxline_gateway.models.routes import find_model
 from fluxline_gateway.pages import DEFAULT_LIMIT, Cursor, Limit, Page, decode_cursor, page_of, row_position
 from fluxline_gateway.streaming import stored_file
-from fluxline_gateway.trainings.spending import Reservation, reserve
 
 router = APIRouter(tags=["generations"])
 
 MEDIA_TYPES: Final = {"webp": "image/webp", "jpg": "image/jpeg", "png": "image/png"}
-_ADD = """
-INSERT INTO generations (id, owner, model_id, status, parameters) VALUES ($1, $2, $3, 'requested', $4) RETURNING *
-"""
 _FIND = "SELECT * FROM generations WHERE owner = $1 AND id = $2"
 _PAGE = """
 SELECT * FROM generations
@@ -143,23 +138,6 @@ async def _find_generation(gateway: Gateway, owner: str, generation_id: UUID) ->
 async def _request_generation(
     gateway: Gateway, owner: str, body: GenerationIn, model: asyncpg.Record | None, connection: Connection
 ) -> Created:
-    generation_id = uuid4()
-    model_id = model["id"] if model else None
-    try:
-        [row] = await connection.fetch(_ADD, generation_id, owner, model_id, body.model_dump_json())
-    except asyncpg.ForeignKeyViolationError:  # the model was deleted since it was found
-        raise NotFound("Model") from None
-    await enqueue(connection, "gateway", _event(generation_id, owner, body, model))
-    usd = body.num_outputs * gateway.settings.generation_usd_per_image
-    await reserve(connection, Reservation(generation_id, owner, "generation", usd), gateway.settings)
-    return Created(f"/v1/generations/{generation_id}", generation_out(gateway.storage, row).model_dump_json())
-
-
-def _event(generation_id: UUID, owner: str, body: GenerationIn, model: asyncpg.Record | None) -> GenerationRequested:
-    of_model: dict[str, Any] = {}
-    if model:
-        of_model = {name: model[name] for name in ("training_id", "provider_version", "trigger_word")}
-        of_model["model_id"] = model["id"]
-    return GenerationRequested.first(
-        str(generation_id), generation_id=generation_id, owner=owner, parameters=body.model_dump(), **of_model
-    )
+    row = await add_generation(connection, uuid4(), owner, body, model)
+    await reserve_images(connection, row, body.num_outputs, gateway.settings)
+    return Created(f"/v1/generations/{row['id']}", generation_out(gateway.storage, row).model_dump_json())

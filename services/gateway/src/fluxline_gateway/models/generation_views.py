@@ -11,7 +11,7 @@ from pydantic.config import JsonDict
 
 from fluxline.contracts import limits
 from fluxline.contracts.errors import ErrorCategory
-from fluxline.contracts.events import GenerationParameters
+from fluxline.contracts.events import GenerationParameters, ProviderRefusal
 from fluxline.contracts.job import Cost
 from fluxline.storage import Storage
 from fluxline_gateway import examples
@@ -28,6 +28,20 @@ _PARAMETERS_EXAMPLE: Final[JsonDict] = {
     "guidance_scale": 3.5,
     "seed": 1815,
     "output_format": "webp",
+}
+_USED_EXAMPLE: Final[JsonDict] = {
+    "aspect_ratio": "1:1",
+    "num_outputs": 1,
+    "lora_scale": 1.0,
+    "num_inference_steps": 28,
+    "guidance_scale": 3.5,
+    "seed": 1815,
+    "output_format": "webp",
+}
+_REFUSAL_EXAMPLE: Final[JsonDict] = {
+    "provider": "replicate",
+    "category": "billing",
+    "message": "The provider's account has no credit",
 }
 _IMAGE_EXAMPLE: Final[JsonDict] = {
     "url": f"https://storage.example.com/generations/{examples.GENERATION_ID}/0.webp?signature=…"
@@ -51,6 +65,25 @@ class GenerationIn(GenerationParameters):
         if value not in limits.ASPECT_RATIOS:
             raise ValueError(f"must be one of {', '.join(limits.ASPECT_RATIOS)}")
         return value
+
+
+GENERATION_EXAMPLE: Final[JsonDict] = {
+    "id": examples.GENERATION_ID,
+    "model_id": examples.MODEL_ID,
+    "status": "succeeded",
+    "canceling": False,
+    "parameters": _PARAMETERS_EXAMPLE,
+    "prompt_used": "a portrait of ADATOK on the moon",
+    "provider": "fal",
+    "seed": 1815,
+    "used": _USED_EXAMPLE,
+    "refusals": [_REFUSAL_EXAMPLE],
+    "images": [_IMAGE_EXAMPLE],
+    "error": None,
+    "cost": {"amount_usd": 0.0096, "basis": "6.29 s × 0.001525 USD per second"},
+    "created_at": examples.CREATED_AT,
+    "updated_at": examples.UPDATED_AT,
+}
 
 
 class GeneratedImage(BaseModel):
@@ -83,33 +116,32 @@ class GenerationError(BaseModel):
     hint: str
 
 
-class GenerationOut(BaseModel):
-    """A generation and what came of it."""
+class RefusalOut(ProviderRefusal):
+    """A provider that was asked before, and declined for a reason of its own."""
 
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [
-                {
-                    "id": examples.GENERATION_ID,
-                    "model_id": examples.MODEL_ID,
-                    "status": "succeeded",
-                    "parameters": _PARAMETERS_EXAMPLE,
-                    "prompt_used": "a portrait of ADATOK on the moon",
-                    "images": [_IMAGE_EXAMPLE],
-                    "error": None,
-                    "cost": {"amount_usd": 0.0096, "basis": "6.29 s × 0.001525 USD per second"},
-                    "created_at": examples.CREATED_AT,
-                    "updated_at": examples.UPDATED_AT,
-                }
-            ]
-        }
-    )
+    model_config = ConfigDict(json_schema_extra={"examples": [_REFUSAL_EXAMPLE]})
+
+
+class GenerationOut(BaseModel):
+    """A generation and what came of it.
+
+    `canceling`: its owner wants it to stop, and it has not ended yet. `used` is all that `provider` was sent except the
+    prompt, which is `prompt_used`: with the same the image can be made again. `refusals` are of the providers that
+    were asked before.
+    """
+
+    model_config = ConfigDict(json_schema_extra={"examples": [GENERATION_EXAMPLE]})
 
     id: UUID
     model_id: UUID | None
     status: GenerationStatus
+    canceling: bool
     parameters: GenerationParameters
     prompt_used: str | None
+    provider: str | None
+    seed: int | None
+    used: dict[str, str | int | float | bool]
+    refusals: list[RefusalOut]
     images: list[GeneratedImage]
     error: GenerationError | None
     cost: Cost | None
@@ -122,9 +154,11 @@ def generation_out(storage: Storage, row: asyncpg.Record) -> GenerationOut:
     outcome = json.loads(row["outcome"])
     return GenerationOut(
         parameters=json.loads(row["parameters"]),
-        prompt_used=outcome.get("prompt_used"),
+        canceling=row["canceling"] and row["status"] in ("requested", "running"),
+        **{name: outcome.get(name) for name in ("prompt_used", "provider", "seed", "cost")},
+        used=outcome.get("used", {}),
+        refusals=outcome.get("refusals", []),
         images=[GeneratedImage(url=image_link(storage, key)) for key in outcome.get("image_keys", [])],
         error=outcome if row["status"] == "failed" else None,
-        cost=outcome.get("cost"),
         **{name: row[name] for name in ("id", "model_id", "status", "created_at", "updated_at")},
     )

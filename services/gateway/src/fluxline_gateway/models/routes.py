@@ -2,17 +2,23 @@
 
 import json
 from datetime import datetime
+from functools import partial
+from typing import Final
 from uuid import UUID
 
 import asyncpg
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import RedirectResponse
 from pydantic import BaseModel, ConfigDict
+from pydantic.config import JsonDict
 
+from fluxline.contracts.errors import ErrorCategory
 from fluxline.contracts.job import HubPublication
+from fluxline.storage import Storage
 from fluxline_gateway import examples
 from fluxline_gateway.deps import Deps, Gateway, Owner
 from fluxline_gateway.errors import NotFound, problems
+from fluxline_gateway.images.links import image_link
 from fluxline_gateway.pages import DEFAULT_LIMIT, Cursor, Limit, Page, decode_cursor, page_of, row_position
 
 router = APIRouter(prefix="/v1/models", tags=["models"])
@@ -24,9 +30,46 @@ SELECT * FROM models WHERE owner = $1 AND ($2::timestamptz IS NULL OR (created_a
 ORDER BY created_at DESC, id DESC LIMIT $4
 """
 
+_SAMPLE_EXAMPLE: Final[JsonDict] = {
+    "text": "a portrait of ADATOK on the moon",
+    "url": f"https://storage.example.com/generations/{examples.GENERATION_ID}/0.webp?signature=…",
+}
+
+
+class SampleOut(BaseModel):
+    """An image of the model card, and its prompt; the link works for an hour at least."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [_SAMPLE_EXAMPLE]})
+
+    text: str
+    url: str
+
+
+class CardError(BaseModel):
+    """Why the card does not show the images that were asked for last, and what to do."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "category": "authentication",
+                    "message": "Hugging Face refused the token",
+                    "hint": "Set HUGGINGFACE_API_TOKEN to a token with write access.",
+                }
+            ]
+        }
+    )
+
+    category: ErrorCategory
+    message: str
+    hint: str
+
 
 class ModelOut(BaseModel):
-    """A trained model; `huggingface` is null where it was not published."""
+    """A trained model; `huggingface` is null where it was not published.
+
+    `samples` are what its card shows by now; `samples_error` says why it does not show those that were asked for last.
+    """
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -42,6 +85,8 @@ class ModelOut(BaseModel):
                     "provider": "replicate",
                     "provider_version": "ada/flux-ada-7a1a1a60:4bf92f3577b34da6",
                     "huggingface": examples.HUB,
+                    "samples": [_SAMPLE_EXAMPLE],
+                    "samples_error": None,
                     "weights_url": f"/v1/models/{examples.MODEL_ID}/weights",
                     "created_at": examples.UPDATED_AT,
                 }
@@ -59,6 +104,8 @@ class ModelOut(BaseModel):
     provider: str
     provider_version: str
     huggingface: HubPublication | None
+    samples: list[SampleOut]
+    samples_error: CardError | None
     weights_url: str
     created_at: datetime
 
@@ -75,13 +122,13 @@ async def list_models(
     """The models, newest first."""
     created_at, after = decode_cursor(cursor) or (None, None)
     rows = await gateway.database.pool.fetch(_PAGE, owner.owner, created_at, after, limit + 1)
-    return page_of(request, response, rows, limit, _model_out, row_position)
+    return page_of(request, response, rows, limit, partial(_model_out, gateway.storage), row_position)
 
 
 @router.get("/{model_id}", operation_id="get_model", responses=problems(_404="There is no such model"))
 async def get_model(model_id: UUID, gateway: Deps, owner: Owner) -> ModelOut:
     """One model."""
-    return _model_out(await find_model(gateway, owner.owner, model_id))
+    return _model_out(gateway.storage, await find_model(gateway, owner.owner, model_id))
 
 
 @router.get(
@@ -108,7 +155,14 @@ async def find_model(gateway: Gateway, owner: str, model_id: UUID) -> asyncpg.Re
     return row
 
 
-def _model_out(row: asyncpg.Record) -> ModelOut:
+def _model_out(storage: Storage, row: asyncpg.Record) -> ModelOut:
     hub = json.loads(row["huggingface"]) if row["huggingface"] else None
-    columns = {name: row[name] for name in ModelOut.model_fields if name not in ("huggingface", "weights_url")}
-    return ModelOut(**columns, huggingface=hub, weights_url=f"/v1/models/{row['id']}/weights")
+    error = json.loads(row["samples_error"]) if row["samples_error"] else None
+    told = ("huggingface", "samples", "samples_error", "weights_url")
+    columns = {name: row[name] for name in ModelOut.model_fields if name not in told}
+    samples = [
+        SampleOut(text=sample["text"], url=image_link(storage, sample["image_key"]))
+        for sample in json.loads(row["samples"])
+    ]
+    shown = {"samples": samples, "samples_error": error}
+    return ModelOut(**columns, **shown, huggingface=hub, weights_url=f"/v1/models/{row['id']}/weights")

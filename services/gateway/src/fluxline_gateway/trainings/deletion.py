@@ -13,6 +13,7 @@ from fluxline_gateway.trainings.state import TrainingState
 _LOCK_MODEL = "SELECT id FROM models WHERE training_id = $1 FOR UPDATE"
 _GENERATIONS = "DELETE FROM generations WHERE model_id = ANY($1::uuid[]) RETURNING id"
 _REST = (
+    "DELETE FROM sample_batches WHERE model_id IN (SELECT id FROM models WHERE training_id = $1)",
     "DELETE FROM models WHERE training_id = $1",
     "DELETE FROM training_events WHERE training_id = $1",
     "DELETE FROM trainings WHERE id = $1",

@@ -18,6 +18,8 @@ from fluxline.runtime.envelope import Received, read_event
 from fluxline.runtime.errors import Unreadable
 from fluxline.runtime.logs import get_logger
 from fluxline_gateway.live.history import event_out, is_of_training
+from fluxline_gateway.models import samples
+from fluxline_gateway.models.samples import AutomaticSamples
 from fluxline_gateway.trainings import spending
 from fluxline_gateway.trainings.deletion import remove
 from fluxline_gateway.trainings.fold import apply
@@ -50,10 +52,11 @@ log = get_logger(__name__)
 
 
 class Projection:
-    """Applies the stream to the gateway's tables."""
+    """Applies the stream to the gateway's tables; `automatic` asks for the sample images of what is published."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, automatic: AutomaticSamples | None = None) -> None:
         self.database = database
+        self.automatic = automatic
 
     async def handle(self, batch: list[Received]) -> None:
         """Apply a batch, all or nothing. What cannot be read or stored is left to the collector, which keeps it."""
@@ -73,9 +76,12 @@ class Projection:
 
     async def _apply(self, known: list[Sequenced]) -> None:
         async with self.database.transaction() as connection:
-            await _project_trainings(connection, [pair for pair in known if is_of_training(pair[1])])
-            for _, event in known:
-                await _project_generation(connection, event)
+            new = await _project_trainings(connection, [pair for pair in known if is_of_training(pair[1])])
+            ended = [event for _, event in known if await _project_generation(connection, event)]
+            if ended:
+                await samples.end_batches(connection, ended)
+            if self.automatic:
+                await self.automatic.ask(connection, [event for event in new if isinstance(event, e.ModelPublished)])
 
 
 def _readable(batch: Iterable[Received]) -> Iterable[Sequenced]:
@@ -86,8 +92,8 @@ def _readable(batch: Iterable[Received]) -> Iterable[Sequenced]:
             log.warning("event.skipped", subject=message.subject, sequence=message.sequence, reason=error.message)
 
 
-async def _project_trainings(connection: Connection, known: list[Sequenced]) -> None:
-    """Trainings are locked first and in order of their ids, so that replicas wait for each other, not for ever."""
+async def _project_trainings(connection: Connection, known: list[Sequenced]) -> list[Event]:
+    """What was new. Trainings are locked first and by id, so that replicas wait for each other, not for ever."""
     ids = sorted({event.training_id for _, event in known if event.training_id})
     rows = {row["id"]: row for row in await connection.fetch(_LOCK, ids)}
     await _settle(connection, known)
@@ -96,9 +102,14 @@ async def _project_trainings(connection: Connection, known: list[Sequenced]) -> 
         news[event.training_id].append((sequence, event))
         if isinstance(event, e.ModelPublished):
             await _add_model(connection, event)
+        elif isinstance(event, e.ModelCardUpdated):
+            await samples.show(connection, event)
+        elif isinstance(event, e.ModelCardFailed):
+            await samples.fail(connection, event)
     for training_id, row in rows.items():
         if training_id in news:
             await _move(connection, row, news[training_id])
+    return [event for of_one in news.values() for _, event in of_one]
 
 
 async def _move(connection: Connection, row: asyncpg.Record, news: list[Sequenced]) -> None:
@@ -148,14 +159,23 @@ async def _add_model(connection: Connection, event: e.ModelPublished) -> None:
     await connection.execute(_ADD_MODEL, event.model_id, event.training_id, *job, *weights, hub, event.occurred_at)
 
 
-async def _project_generation(connection: Connection, event: Event) -> None:
+async def _project_generation(connection: Connection, event: Event) -> bool:
+    """Whether the event ends a generation."""
     match event:
         case e.StageStarted() if event.generation_id:
             await connection.execute(_RUN_GENERATION, event.generation_id)
+            return False
         case e.GenerationSucceeded():
-            await connection.execute(_END_GENERATION, event.generation_id, "succeeded", event.model_dump_json())
+            status = "succeeded"
             await spending.settle(connection, event.generation_id, 0, event.cost, event.occurred_at)
-            await spending.release(connection, [event.generation_id])
         case e.GenerationFailed():
-            await connection.execute(_END_GENERATION, event.generation_id, "failed", event.model_dump_json())
-            await spending.release(connection, [event.generation_id])
+            status = "failed"
+        case e.GenerationCanceled():
+            status = "canceled"
+            if event.cost:
+                await spending.settle(connection, event.generation_id, 0, event.cost, event.occurred_at)
+        case _:
+            return False
+    await connection.execute(_END_GENERATION, event.generation_id, status, event.model_dump_json())
+    await spending.release(connection, [event.generation_id])
+    return True

@@ -13,6 +13,7 @@ from fluxline.contracts.job import (
     PublishOptions,
     RepoName,
     Resolution,
+    SamplePrompt,
     TrainingParameters,
     TriggerWord,
 )
@@ -30,7 +31,13 @@ LICENCE = (
     "that the FLUX.1-dev non-commercial licence is accepted, under which whatever is made from that model is published"
     " (https://huggingface.co/black-forest-labs/FLUX.1-dev/blob/main/LICENSE.md)"
 )
-_PUBLISH_EXAMPLE: Final[JsonDict] = {"enabled": True, "private": True, "repo_name": None, "accept_license": True}
+_PUBLISH_EXAMPLE: Final[JsonDict] = {
+    "enabled": True,
+    "private": True,
+    "repo_name": None,
+    "accept_license": True,
+    "sample_prompts": ["a portrait of ADATOK on the moon"],
+}
 _SETTINGS_EXAMPLE: Final[JsonDict] = {
     "base_model": limits.BASE_MODELS[0],
     "steps": limits.DEFAULT_STEPS,
@@ -52,6 +59,19 @@ class PublishIn(PublishOptions):
     enabled: StrictBool = Field(True, description="whether the model is published on Hugging Face at all")
     private: StrictBool = Field(True, description="whether only its owner sees it there")
     accept_license: StrictBool = Field(False, validate_default=True, description=f"{LICENCE}; needed to publish")
+
+    sample_prompts: tuple[SamplePrompt, ...] = Field(
+        (),
+        max_length=limits.MAX_SAMPLE_PROMPTS,
+        description="an image of each is made for the model card once the model is published; they cost as generations",
+    )
+
+    @field_validator("sample_prompts")
+    @classmethod
+    def _have_a_card(cls, value: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        if value and info.data.get("enabled") is False:
+            raise ValueError("need publish.enabled: only a published model has a card")
+        return value
 
     @field_validator("accept_license")
     @classmethod
@@ -146,6 +166,7 @@ class PublishDraft(BaseModel):
     private: StrictBool = True
     repo_name: RepoName | Literal[""] | None = None
     accept_license: StrictBool = Field(False, description=LICENCE)
+    sample_prompts: list[Draft] = Field([], max_length=limits.MAX_SAMPLE_PROMPTS)
 
 
 class EstimateIn(BaseModel):
