@@ -37,6 +37,15 @@ HUB: Final[JsonDict] = {
 }
 
 
+PUBLISH: Final[JsonDict] = {
+    "enabled": True,
+    "private": True,
+    "repo_name": None,
+    "accept_license": True,
+    "sample_prompts": ["a portrait of ADATOK on the moon"],
+}
+
+
 def _collected_after(*key: str | int) -> str:
     """A cursor of the debug-collector's lists: when the first page was asked for, and the last row's place."""
     return base64.urlsafe_b64encode(json.dumps([UPDATED_AT, *key]).encode()).decode().rstrip("=")

@@ -11,6 +11,7 @@ import httpx
 from fluxline.storage import Storage
 from fluxline_generator.accounts import FAL
 from fluxline_generator.errors import ContentRefused, ProviderRefused
+from fluxline_generator.lora_links import take_loras
 from fluxline_generator.orders import FLUX_DEV, LIMITS, Order, in_pixels
 from fluxline_generator.predictions import Prediction
 from fluxline_generator.prompts import Wanted
@@ -19,7 +20,6 @@ from fluxline_generator.result_files import fetch
 
 LORA_MODEL: Final = "fal-ai/flux-lora"
 BASE_MODEL: Final = "fal-ai/flux/dev"
-LINK_S: Final = 3600
 CONNECT_TIMEOUT_S: Final = 10.0
 
 
@@ -95,9 +95,8 @@ class FalApi:
     def _body(self, order: Order) -> dict[str, Any]:
         body = dict(order.input)
         body["image_size"] = {"width": body.pop("width"), "height": body.pop("height")}
-        if key := body.pop("weights_key", None):
-            link = self._storage.signed_url(key, expires_s=LINK_S)
-            body["loras"] = [{"path": link, "scale": body.pop("lora_scale")}]
+        if loras := take_loras(body, self._storage):
+            body["loras"] = loras
         return body
 
     async def _call(self, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:

@@ -14,13 +14,13 @@ from together import APIConnectionError, APIStatusError, AsyncTogether
 
 from fluxline.storage import Storage
 from fluxline_generator.accounts import TOGETHER
+from fluxline_generator.lora_links import take_loras
 from fluxline_generator.orders import FLUX_DEV, LIMITS, Order, in_pixels
 from fluxline_generator.predictions import Prediction
 from fluxline_generator.prompts import Wanted
 from fluxline_generator.refusals import connection_error, refusal, unreadable
 from fluxline_generator.result_files import fetch
 
-LINK_S: Final = 3600
 CONNECT_TIMEOUT_S: Final = 10.0
 
 
@@ -93,9 +93,8 @@ class TogetherApi:
 
     def _body(self, order: Order) -> dict[str, Any]:
         body = order.input | {"model": order.target, "response_format": "url"}
-        if key := body.pop("weights_key", None):
-            link = self._storage.signed_url(key, expires_s=LINK_S)
-            body["image_loras"] = [{"path": link, "scale": body.pop("lora_scale")}]
+        if loras := take_loras(body, self._storage):
+            body["image_loras"] = loras
         return body
 
 

@@ -9,13 +9,14 @@ import uvicorn
 from fastapi import FastAPI, Request, Response
 from starlette.routing import Route
 
+from fluxline.runtime.draining import DrainingServer
 from fluxline.runtime.health import Health
 from fluxline.runtime.logs import setup_logs
 from fluxline.runtime.settings import load
 from fluxline.runtime.telemetry import Metrics
 from fluxline_studio.assets import Assets
 from fluxline_studio.deps import Studio, make_templates
-from fluxline_studio.draining import DrainingServer, LiveStreams
+from fluxline_studio.draining import LiveStreams
 from fluxline_studio.error_pages import add_error_pages
 from fluxline_studio.gateway import GatewayClient
 from fluxline_studio.guards import Guards

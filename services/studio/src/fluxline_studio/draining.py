@@ -1,11 +1,8 @@
 """A stopping studio ends its live streams at once: browsers go on at another replica, or at this one's successor."""
 
 import asyncio
-import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-
-import uvicorn
 
 
 class LiveStreams:
@@ -34,16 +31,3 @@ class LiveStreams:
         self.stopping = True
         for news in self._open:
             news.set()
-
-
-class DrainingServer(uvicorn.Server):
-    """A server that says when it begins to stop: it waits for open requests before it tells the application."""
-
-    def __init__(self, config: uvicorn.Config, drain: Callable[[], None]) -> None:
-        super().__init__(config)
-        self._drain = drain
-
-    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Take no more connections, and let open requests come to their end."""
-        self._drain()
-        await super().shutdown(sockets)

@@ -3,7 +3,6 @@
 import asyncio
 import os
 import signal
-import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from functools import partial
@@ -13,6 +12,7 @@ import uvicorn
 from fluxline.contracts.catalog import Consumer
 from fluxline.runtime.batches import BatchHandler, consume_batches
 from fluxline.runtime.bus import Bus
+from fluxline.runtime.draining import DrainingServer
 from fluxline.runtime.handlers import Handlers
 from fluxline.runtime.health import AsgiApp, Check, Health, Receive, Scope, Send, respond
 from fluxline.runtime.log_records import LogQueue
@@ -169,26 +169,13 @@ class Service:
         )
         for stop in (signal.SIGTERM, signal.SIGINT):  # uvicorn raises them again once it has stopped well
             signal.signal(stop, lambda *_: None)
-        _Server(config, self._drain).run()
+        DrainingServer(config, self._drain).run()
         return self.exit_status
 
     def _drain(self) -> None:
         self.bus.stopping = True
         for end in self._draining:
             end()
-
-
-class _Server(uvicorn.Server):
-    """A server that says when it begins to stop: it waits for open requests before it tells the application."""
-
-    def __init__(self, config: uvicorn.Config, drain: Callable[[], None]) -> None:
-        super().__init__(config)
-        self._drain = drain
-
-    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Take no more connections, and let open requests come to their end."""
-        self._drain()
-        await super().shutdown(sockets)
 
 
 def _start_anew() -> None:

@@ -31,13 +31,6 @@ LICENCE = (
     "that the FLUX.1-dev non-commercial licence is accepted, under which whatever is made from that model is published"
     " (https://huggingface.co/black-forest-labs/FLUX.1-dev/blob/main/LICENSE.md)"
 )
-_PUBLISH_EXAMPLE: Final[JsonDict] = {
-    "enabled": True,
-    "private": True,
-    "repo_name": None,
-    "accept_license": True,
-    "sample_prompts": ["a portrait of ADATOK on the moon"],
-}
 _SETTINGS_EXAMPLE: Final[JsonDict] = {
     "base_model": limits.BASE_MODELS[0],
     "steps": limits.DEFAULT_STEPS,
@@ -45,7 +38,7 @@ _SETTINGS_EXAMPLE: Final[JsonDict] = {
     "lora_rank": limits.DEFAULT_LORA_RANK,
     "resolution": limits.DEFAULT_RESOLUTION,
     "autocaption": True,
-    "publish": _PUBLISH_EXAMPLE,
+    "publish": examples.PUBLISH,
 }
 
 
@@ -55,7 +48,7 @@ class PublishIn(PublishOptions):
     Without it the request is answered with 422, and nothing is trained. A retry publishes as was asked for here.
     """
 
-    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [_PUBLISH_EXAMPLE]})
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [examples.PUBLISH]})
     enabled: StrictBool = Field(True, description="whether the model is published on Hugging Face at all")
     private: StrictBool = Field(True, description="whether only its owner sees it there")
     accept_license: StrictBool = Field(False, validate_default=True, description=f"{LICENCE}; needed to publish")
@@ -160,7 +153,7 @@ class TrainingIn(BaseModel):
 class PublishDraft(BaseModel):
     """As `PublishIn`, while the form is being filled in: the licence may still be open."""
 
-    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [_PUBLISH_EXAMPLE]})
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [examples.PUBLISH]})
 
     enabled: StrictBool = True
     private: StrictBool = True

@@ -39,13 +39,6 @@ _RESULT_EXAMPLE: Final[JsonDict] = {
     "huggingface": examples.HUB,
     "weights_url": f"/v1/models/{examples.MODEL_ID}/weights",
 }
-_PUBLISH_EXAMPLE: Final[JsonDict] = {
-    "enabled": True,
-    "private": True,
-    "repo_name": None,
-    "accept_license": True,
-    "sample_prompts": ["a portrait of ADATOK on the moon"],
-}
 _ESTIMATE_EXAMPLE: Final[JsonDict] = {
     "cost_usd": {"low": 1.3725, "likely": 1.6013, "high": 1.83},
     "duration_s": {"low": 915.6, "likely": 1117.1, "high": 1566.9},
@@ -125,7 +118,7 @@ class TrainingOut(BaseModel):
                     "trigger_word": "ADATOK",
                     "base_model": limits.BASE_MODELS[0],
                     "parameters": TrainingParameters().model_dump(),
-                    "publish": _PUBLISH_EXAMPLE,
+                    "publish": examples.PUBLISH,
                     "image_ids": [*examples.IMAGE_IDS],
                     "captions": {examples.IMAGE_IDS[0]: "a portrait of ADATOK by a window"},
                     "webhook_url": "https://example.com/fluxline",
