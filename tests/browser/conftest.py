@@ -3,8 +3,10 @@
 Skipped without a browser unless FLUXLINE_REQUIRE_BROWSER is set.
 """
 
+import json
 import os
 import shutil
+import sys
 from collections.abc import AsyncIterator, Awaitable, Iterator
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -17,6 +19,9 @@ from playwright.async_api import Error as BrowserError
 
 from e2e.running import RunningStack
 from photos import write_photos
+from processes import Process, free_ports
+
+from .issuer import AUDIENCE, CLIENT, Issuer, running_issuer
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 DESKTOP, PHONE = (1280, 900), (360, 780)
@@ -34,9 +39,17 @@ class Visit(Protocol):
 
 
 @pytest.fixture(scope="session")
-def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningStack]:
+def issuer() -> Iterator[Issuer]:
+    """The organisation whose people may use the stack."""
+    with running_issuer() as issuer:
+        yield issuer
+
+
+@pytest.fixture(scope="session")
+def stack(tmp_path_factory: pytest.TempPathFactory, issuer: Issuer) -> Iterator[RunningStack]:
     """The running stack; leaving it checks that nothing of it is left."""
-    with RunningStack(tmp_path_factory.mktemp("stack") / "home") as running:
+    trust = {"GATEWAY_OIDC_ISSUER": issuer.url, "GATEWAY_OIDC_AUDIENCE": AUDIENCE}
+    with RunningStack(tmp_path_factory.mktemp("stack") / "home", **trust) as running:
         yield running
     assert running.exit_status == 0, running.output()
     assert not running.remaining_processes()
@@ -47,6 +60,49 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningStack]:
 def studio_url(stack: RunningStack) -> str:
     """Where the studio is."""
     return str(stack.state["studio_url"])
+
+
+@pytest.fixture(scope="session")
+def replica(stack: RunningStack, issuer: Issuer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a second studio, which also takes people of the issuer."""
+    [port] = free_ports(1)
+    url = f"http://127.0.0.1:{port}"
+    credentials = json.loads((stack.home / "credentials.json").read_text())
+    settings = {
+        "STUDIO_HTTP_PORT": str(port),
+        "STUDIO_GATEWAY_URL": stack.state["gateway_url"],
+        "STUDIO_SECRET": credentials["studio_secret"],
+        "STUDIO_COOKIE_SECURE": "false",
+        "STUDIO_PUBLIC_URL": url,
+        "STUDIO_OIDC_ISSUER": issuer.url,
+        "STUDIO_OIDC_CLIENT_ID": CLIENT,
+        "STUDIO_OIDC_AUDIENCE": AUDIENCE,
+        "STUDIO_OIDC_SCOPE": "openid read write",
+    }
+    command = ["env", *(f"{name}={value}" for name, value in settings.items()), sys.executable, "-m", "fluxline_studio"]
+    with Process(command, tmp_path_factory.mktemp("replica") / "log", lambda _: _is_ready(url)):
+        yield url
+
+
+def _is_ready(url: str) -> bool:
+    try:
+        return httpx.get(f"{url}/readyz", timeout=2).status_code == 200
+    except httpx.TransportError:
+        return False
+
+
+@pytest.fixture(scope="session")
+def operator_key(stack: RunningStack) -> str:
+    """A key that may do everything."""
+    made = stack.run("keys", "create", "--owner", "ada", *(f"--scope={name}" for name in ("read", "write", "admin")))
+    return next(word for word in made.stdout.split() if word.startswith("fl_"))
+
+
+@pytest.fixture
+async def ada(stack: RunningStack, operator_key: str) -> AsyncIterator[httpx.AsyncClient]:
+    """The gateway, for an owner who may do everything."""
+    async with stack.client(operator_key) as client:
+        yield client
 
 
 @pytest.fixture(scope="session")

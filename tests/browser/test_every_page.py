@@ -4,7 +4,6 @@ With STUDIO_SCREENSHOTS=folder each is written there as a picture.
 """
 
 import os
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any, Final, Literal
 from uuid import uuid4
@@ -14,18 +13,20 @@ import pytest
 from axe_playwright_python.async_playwright import Axe
 from playwright.async_api import Page, expect
 
-from e2e.running import RunningStack, job, submit, until_status, upload
-from polling import poll_until
+from e2e.running import RunningStack
 
-from .conftest import DESKTOP, PHONE, Visit
+from .conftest import DESKTOP, PHONE, Visit, sign_in
+from .scene import make_scene, running_training
+from .test_wizard import add_photos, go_on
 
 SHOTS = os.environ.get("STUDIO_SCREENSHOTS")
 RULES: Final = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]}
 PAGES: Final = {
     "history": "/",
-    "new": "/new",
-    "job": "/trainings/{training}",
-    "debug": "/trainings/{training}/debug",
+    "job-done": "/trainings/{training}",
+    "job-failed": "/trainings/{failed}",
+    "job-delete": "/trainings/{training}?ask=delete",
+    "debug": "/trainings/{failed}/debug",
     "models": "/models",
     "model": "/models/{model}",
     "generate": "/models/{model}/generate",
@@ -39,7 +40,8 @@ PAGES: Final = {
     "not-found": "/nowhere",
     "offline": "/offline",
 }
-LOOKS: Final[tuple[tuple[str, Literal["light", "dark"], tuple[int, int]], ...]] = (
+Look = tuple[str, Literal["light", "dark"], tuple[int, int]]
+LOOKS: Final[tuple[Look, ...]] = (
     ("light-desktop", "light", DESKTOP),
     ("dark-phone", "dark", PHONE),
     *((("dark-desktop", "dark", DESKTOP), ("light-phone", "light", PHONE)) if SHOTS else ()),
@@ -47,38 +49,36 @@ LOOKS: Final[tuple[tuple[str, Literal["light", "dark"], tuple[int, int]], ...]] 
 
 
 @pytest.fixture(scope="session")
-def operator_key(stack: RunningStack) -> str:
-    """A key that may do everything."""
-    made = stack.run("keys", "create", "--owner", "ada", *(f"--scope={name}" for name in ("read", "write", "admin")))
-    return next(word for word in made.stdout.split() if word.startswith("fl_"))
+def known() -> dict[str, str]:
+    """The names of what is shown, once it is there."""
+    return {}
 
 
 @pytest.fixture
-async def ada(stack: RunningStack, operator_key: str) -> AsyncIterator[httpx.AsyncClient]:
-    async with stack.client(operator_key) as client:
-        yield client
+async def names(
+    known: dict[str, str], ada: httpx.AsyncClient, sandbox: httpx.AsyncClient, stack: RunningStack, photos: list[Path]
+) -> dict[str, str]:
+    """A completed training, its model with pictures, a failed training and a dead letter."""
+    if not known:
+        known.update(await make_scene(ada, sandbox, stack, photos))
+    return known
 
 
-@pytest.fixture
-async def names(ada: httpx.AsyncClient, sandbox: httpx.AsyncClient, photos: list[Path]) -> dict[str, str]:
-    """A completed training, its model, and pictures made with it."""
-    listed = (await ada.get("/v1/models")).json()["items"]
-    if not listed:
-        training = await submit(ada, job(await upload(ada, photos)))
-        await until_status(ada, training["id"], "completed")
-        listed = (await ada.get("/v1/models")).json()["items"]
-        await picture(ada, listed[0]["id"])
-    return {"model": listed[0]["id"], "training": listed[0]["training_id"]}
+class Examiner:
+    """Looks at page after page of one look, and keeps what it finds."""
 
+    def __init__(self, page: Page, look: str) -> None:
+        self.page, self._look = page, look
+        self.faults: dict[str, list[str]] = {}
 
-async def picture(client: httpx.AsyncClient, model_id: str) -> None:
-    body = {"prompt": "ADATOK as an astronaut, studio light", "num_outputs": 2, "seed": 7}
-    made = (await client.post(f"/v1/models/{model_id}/generations", json=body)).raise_for_status().json()
-
-    async def status() -> bool:
-        return bool((await client.get(f"/v1/generations/{made['id']}")).json()["status"] == "succeeded")
-
-    await poll_until(status, timeout_s=60)
+    async def examine(self, name: str) -> None:
+        """The page that is open now, which is called so in pictures and findings."""
+        await expect(self.page.locator("h1:visible")).to_have_count(1)
+        if SHOTS:
+            await self.page.evaluate("Promise.all([...document.images].map((image) => image.decode().catch(() => {})))")
+            await self.page.screenshot(path=Path(SHOTS) / f"studio-{name}-{self._look}.png", full_page=True)
+        if found := await faults_of(self.page):
+            self.faults[name] = found
 
 
 async def faults_of(page: Page) -> list[str]:
@@ -96,27 +96,54 @@ async def faults_of(page: Page) -> list[str]:
 
 @pytest.mark.parametrize(("look", "scheme", "size"), LOOKS, ids=[look for look, *_ in LOOKS])
 async def test_every_page_is_accessible_and_fits(
-    visit: Visit, operator_key: str, names: dict[str, str], look: str, scheme: Any, size: tuple[int, int]
+    visit: Visit,
+    operator_key: str,
+    names: dict[str, str],
+    ada: httpx.AsyncClient,
+    sandbox: httpx.AsyncClient,
+    photos: list[Path],
+    look: str,
+    scheme: Any,
+    size: tuple[int, int],
 ) -> None:
     page = await visit(None, size=size, color_scheme=scheme, reduced_motion="reduce")
-    faults: dict[str, list[str]] = {}
+    examiner = Examiner(page, look)
     await page.goto("/sign-in")
-    faults["sign-in"] = await _examined(page, f"sign-in-{look}")
-    await page.get_by_label("API key").fill(operator_key)
-    await page.get_by_role("button", name="Sign in").click()
-    await page.wait_for_url(lambda url: "/sign-in" not in url)
-    for name, path in PAGES.items():
-        await page.goto(path.format(**names))
-        faults[name] = await _examined(page, f"{name}-{look}")
-    assert {name: found for name, found in faults.items() if found} == {}
+    await examiner.examine("sign-in")
+    await sign_in(page, operator_key)
+    async with running_training(ada, sandbox, photos, losses=12 if SHOTS else 2) as training_id:
+        await page.goto(f"/trainings/{training_id}")
+        await expect(page.locator("#job-loss polyline")).to_be_visible()
+        await examiner.examine("job-running")
+        for name, path in PAGES.items():
+            await page.goto(path.format(**names))
+            await examiner.examine(name)
+    await _examine_the_wizard(examiner, photos)
+    assert examiner.faults == {}
 
 
-async def _examined(page: Page, name: str) -> list[str]:
-    await expect(page.locator("h1:visible")).to_have_count(1)
-    if SHOTS:
-        await page.evaluate("Promise.all([...document.images].map((image) => image.decode().catch(() => {})))")
-        await page.screenshot(path=Path(SHOTS) / f"studio-{name}.png", full_page=True)
-    return await faults_of(page)
+async def _examine_the_wizard(examiner: Examiner, photos: list[Path]) -> None:
+    page = examiner.page
+    await page.goto("/new/photos")
+    await examiner.examine("wizard-empty")
+    await add_photos(page, "", photos)
+    await examiner.examine("wizard-photos")
+    await go_on(page, "captions")
+    await page.get_by_role("button", name="Continue").click()
+    await expect(page.get_by_role("alert")).to_be_visible()
+    await examiner.examine("wizard-captions-wrong")
+    await page.get_by_label("Name of the model").fill("Ada in the garden")
+    await expect(page.get_by_role("alert").get_by_role("listitem")).to_have_count(1)
+    await page.get_by_role("button", name="Suggest a word").click()
+    await expect(page.get_by_role("alert")).to_be_hidden()
+    await page.locator("#caption-list textarea").first.fill("ADATOK under an apple tree, evening light")
+    await examiner.examine("wizard-captions")
+    await go_on(page, "settings")
+    await page.get_by_label("Custom").check()
+    await expect(page.locator("#estimate-cost")).to_contain_text("$")
+    await examiner.examine("wizard-settings")
+    await go_on(page, "review")
+    await examiner.examine("wizard-review")
 
 
 async def test_pictures_are_made_copied_and_made_again(visit: Visit, operator_key: str, names: dict[str, str]) -> None:

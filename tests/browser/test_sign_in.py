@@ -5,6 +5,7 @@ from playwright.async_api import expect
 from e2e.running import RunningStack
 
 from .conftest import Visit
+from .issuer import Issuer
 
 
 async def test_a_person_is_led_to_the_page_they_asked_for_and_out_again(visit: Visit, stack: RunningStack) -> None:
@@ -30,3 +31,25 @@ async def test_the_chosen_theme_stays(visit: Visit, stack: RunningStack) -> None
     await page.get_by_role("button", name="Dark").click()
     await expect(page.get_by_role("button", name="Dark")).to_have_attribute("aria-pressed", "true")
     assert await page.evaluate(background) != before
+
+
+async def test_people_of_an_organisation_sign_in_there(visit: Visit, replica: str, issuer: Issuer) -> None:
+    page = await visit(base_url=replica)
+    await page.goto("/models")
+    await page.get_by_role("link", name="Sign in with your organisation").click()
+    assert page.url.startswith(issuer.url)
+    await page.get_by_label("Name").fill("frida")
+    await page.get_by_role("button", name="Continue").click()
+    await page.wait_for_url(f"{replica}/models")
+    await page.goto("/account")
+    await expect(page.locator("main")).to_contain_text("frida")
+
+
+async def test_a_session_holds_on_every_replica(
+    visit: Visit, stack: RunningStack, studio_url: str, replica: str
+) -> None:
+    page = await visit(stack.state["api_key"])
+    await page.goto(f"{replica}/account")
+    await expect(page.get_by_role("heading", level=1)).to_have_text("Account")
+    await page.goto(f"{studio_url}/account")
+    await expect(page.get_by_role("heading", level=1)).to_have_text("Account")

@@ -7,13 +7,27 @@ import asyncio
 import re
 from pathlib import Path
 
+import httpx
 import pytest
 from playwright.async_api import Page, Route, expect
 
 from photos import write_photos
 
 ALL = 20
-SMALL = (640, 560)
+SMALL, CAMERA = (640, 560), (4000, 3000)
+DROP = """async (zone, names) => {
+    const files = new DataTransfer();
+    for (const name of names) {
+        const canvas = new OffscreenCanvas(600, 600);
+        const context = canvas.getContext("2d");
+        for (let y = 0; y < 600; y += 20) for (let x = 0; x < 600; x += 20) {
+            context.fillStyle = `hsl(${Math.random() * 360} 60% 50%)`;
+            context.fillRect(x, y, 20, 20);
+        }
+        files.items.add(new File([await canvas.convertToBlob({type: "image/png"})], name, {type: "image/png"}));
+    }
+    zone.dispatchEvent(new DragEvent("drop", {dataTransfer: files, bubbles: true, cancelable: true}));
+}"""
 
 
 @pytest.fixture(scope="module")
@@ -179,3 +193,23 @@ async def test_captions_reach_the_training_and_lacking_trigger_words_are_put_bef
     request = await asyncio.wait_for(sent.value, 10)
     await signed_in.wait_for_url(re.compile(r"/trainings/"))
     assert "ADATOK, in a garden" in request.post_data_json["captions"].values()
+
+
+async def test_dropped_photos_are_taken(signed_in: Page, studio_url: str) -> None:
+    await signed_in.goto(f"{studio_url}/new/photos")
+    await expect(signed_in.locator("#wizard[data-ready]")).to_be_attached()
+    await signed_in.locator("#drop-zone").evaluate(DROP, ["one.png", "two.png"])
+    await expect(signed_in.locator("#photo-list > li")).to_have_count(2)
+    assert sorted(await names(signed_in)) == ["one.png", "two.png"]
+
+
+async def test_twenty_photos_of_a_camera_become_a_model(
+    signed_in: Page, studio_url: str, tmp_path: Path, sandbox: httpx.AsyncClient
+) -> None:
+    photos = write_photos(tmp_path, ALL, CAMERA)
+    await go_to_review(signed_in, studio_url, photos)
+    await signed_in.get_by_role("button", name="Start training").click()
+    await signed_in.wait_for_url(re.compile(r"/trainings/"))
+    await expect(signed_in.locator("#job-state .badge")).to_have_text("Completed", timeout=90_000)
+    await signed_in.get_by_role("link", name="Open the model").click()
+    await expect(signed_in.get_by_role("heading", name="Ada")).to_be_visible()

@@ -138,6 +138,10 @@ def assert_refused(answer: httpx.Response, token: str) -> None:
     assert all(part not in answer.text for part in token.split(".") if len(part) > 8)
 
 
+async def test_a_token_needs_no_nbf(client: httpx.AsyncClient, issuer: Issuer) -> None:
+    assert (await me(client, issuer.token(nbf=None))).status_code == 200
+
+
 async def test_within_the_leeway_clocks_may_differ(client: httpx.AsyncClient, issuer: Issuer) -> None:
     now = int(time.time())
     assert (await me(client, issuer.token(exp=now - 30))).status_code == 200

@@ -62,6 +62,8 @@ class Curve:
     low: float
     high: float
     count: int
+    first_step: int
+    last_step: int
 
 
 def curve(losses: list[tuple[int, float]]) -> Curve | None:
@@ -70,12 +72,13 @@ def curve(losses: list[tuple[int, float]]) -> Curve | None:
         return None
     steps, values = [step for step, _ in losses], [loss for _, loss in losses]
     low, high, first_step = min(values), max(values), min(steps)
-    across, tall = max(steps) - first_step or 1, high - low or 1.0
+    last_step = max(steps)
+    across, tall = last_step - first_step or 1, high - low or 1.0
     points = " ".join(
         f"{(step - first_step) / across * WIDTH:.1f},{HEIGHT - (loss - low) / tall * HEIGHT:.1f}"
         for step, loss in losses
     )
-    return Curve(points, values[0], values[-1], low, high, len(values))
+    return Curve(points, values[0], values[-1], low, high, len(values), first_step, last_step)
 
 
 @dataclass(frozen=True)

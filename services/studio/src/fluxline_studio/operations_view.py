@@ -4,10 +4,13 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from fluxline_studio import texts
+from markupsafe import Markup
+
+from fluxline_studio import texts, texts_console
 from fluxline_studio.phrasing import milliseconds, moment, usd
 
-STAGES = {**texts.stages, "image_generation": "Pictures"}
+STAGES = {**texts.stages, "image_generation": texts.generate.pictures}
+c, titles = texts_console.columns, texts_console.tables
 
 
 @dataclass(frozen=True)
@@ -23,13 +26,17 @@ class Table:
 
 @dataclass(frozen=True)
 class Source:
-    """Where a table's items come from, and what of each is shown; `link` leads from a row to a page."""
+    """Where a table's items come from, and what of each is shown; `link` leads from a row to a page.
+
+    `staged` says that a stage can be asked for.
+    """
 
     title: str
     path: str
     columns: tuple[tuple[str, Callable[[Any], Any]], ...]
     params: dict[str, Any]
     link: Callable[[Any], str | None] = lambda _: None
+    staged: bool = True
 
     def table(self, items: Iterable[Any], problem: str | None = None) -> Table:
         """The table of these items."""
@@ -41,6 +48,8 @@ class Source:
 def _text(value: Any) -> str:
     if value is None or value == "":
         return "–"
+    if isinstance(value, Markup):
+        return value
     return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
@@ -73,99 +82,100 @@ def _training(item: Any) -> str | None:
 
 
 ALERTS = Source(
-    "Alerts",
+    titles.alerts,
     "/v1/admin/alerts",
     (
-        ("What", _of("title")), ("Severity", _of("severity")), ("State", _of("status")), ("Since", _time("opened_at")),
-        ("Last seen", _time("last_seen_at")), ("Jobs", lambda item: item["count"]), ("What to do", _of("remedy")),
+        (c.what, _of("title")), (c.severity, _of("severity")), (c.state, _of("status")), (c.since, _time("opened_at")),
+        (c.last_seen, _time("last_seen_at")), (c.jobs, lambda item: item["count"]), (c.remedy, _of("remedy")),
     ),
     {"limit": 50},
 )  # fmt: skip
 RULES = Source(
-    "Rules",
+    titles.rules,
     "/v1/admin/alerts/rules",
     (
-        ("Rule", _of("name")), ("Severity", _of("severity")), ("Looks for", _of("condition")),
-        ("Grouped by", _of("group_by")),
+        (c.rule, _of("name")), (c.severity, _of("severity")), (c.looks_for, _of("condition")),
+        (c.grouped_by, _of("group_by")),
     ),
     {},
 )  # fmt: skip
 INSIGHTS = (
     Source(
-        "Stage durations",
+        titles.stage_durations,
         "/v1/admin/insights/stages",
         (
-            ("Stage", _stage), ("Since", _time("at")), ("Outcome", _of("outcome")), ("Attempts", _of("attempts")),
-            ("Half within", _span("p50_ms")), ("95 % within", _span("p95_ms")), ("Longest", _span("max_ms")),
+            (c.stage, _stage), (c.since, _time("at")), (c.outcome, _of("outcome")), (c.attempts, _of("attempts")),
+            (c.p50, _span("p50_ms")), (c.p95, _span("p95_ms")), (c.longest, _span("max_ms")),
         ),
         {"limit": 20},
     ),
     Source(
-        "Failures",
+        titles.failures,
         "/v1/admin/insights/failures",
         (
-            ("Stage", _stage), ("Since", _time("at")), ("Category", _category), ("Attempts", _of("attempts")),
-            ("Failed", _of("failed")), ("Tried again", _of("retried")), ("Rate", _rate("error_rate")),
+            (c.stage, _stage), (c.since, _time("at")), (c.category, _category), (c.attempts, _of("attempts")),
+            (c.failed, _of("failed")), (c.tried_again, _of("retried")), (c.rate, _rate("error_rate")),
         ),
         {"limit": 20},
     ),
     Source(
-        "Failed jobs",
+        titles.failed_jobs,
         "/v1/admin/insights/jobs",
         (
-            ("Training", _of("name")), ("Owner", _of("owner")), ("Stage", _stage), ("Category", _category),
-            ("Message", _of("message")), ("Last event", _time("last_at")),
+            (c.training, _of("name")), (c.owner, _of("owner")), (c.stage, _stage), (c.category, _category),
+            (c.message, _of("message")), (c.last_event, _time("last_at")),
         ),
         {"limit": 20, "status": "failed"},
         _training,
     ),
     Source(
-        "Retries",
+        titles.retries,
         "/v1/admin/insights/retries",
         (
-            ("Stage", _stage), ("Category", _category), ("Attempts", _of("attempts")),
-            ("Helped", _rate("success_rate")), ("Half within", _span("p50_ms")),
+            (c.stage, _stage), (c.category, _category), (c.attempts, _of("attempts")),
+            (c.helped, _rate("success_rate")), (c.p50, _span("p50_ms")),
         ),
         {"limit": 20},
     ),
     Source(
-        "Costs",
+        titles.costs,
         "/v1/admin/insights/costs",
         (
-            ("Provider", _of("provider")), ("Since", _time("at")), ("Jobs", _of("jobs")),
-            ("Cost", lambda item: usd(item["cost_usd"])), ("Mean", lambda item: usd(item["mean_usd"])),
-            ("Lost", lambda item: usd(item["lost_usd"])),
+            (c.provider, _of("provider")), (c.since, _time("at")), (c.jobs, _of("jobs")),
+            (c.cost, lambda item: usd(item["cost_usd"])), (c.mean, lambda item: usd(item["mean_usd"])),
+            (c.lost, lambda item: usd(item["lost_usd"])),
         ),
         {"limit": 20},
+        staged=False,
     ),
 )  # fmt: skip
 LOGS = Source(
-    "Logs",
+    titles.logs,
     "/v1/admin/logs",
     (
-        ("Time", _time("at")), ("Level", _of("level")), ("Service", _of("service")), ("Event", _of("event")),
-        ("Facts", lambda item: " ".join(f"{name}={value}" for name, value in item["fields"].items())),
+        (c.time, _time("at")), (c.level, _of("level")), (c.service, _of("service")), (c.event, _of("event")),
+        (c.facts, lambda item: " ".join(f"{name}={value}" for name, value in item["fields"].items())),
     ),
     {"limit": 100, "order": "newest"},
     _training,
 )  # fmt: skip
 OWNERS = Source(
-    "Owners",
+    titles.owners,
     "/v1/admin/owners",
     (
-        ("Owner", _of("owner")), ("Running", _of("running")), ("Trainings", _of("trainings")),
-        ("Models", _of("models")), ("Images", _of("images")),
-        ("Spent", lambda item: usd(item["spend"]["spent_usd"])), ("Cap", lambda item: usd(item["spend"]["cap_usd"])),
-        ("Since", _time("created_at")),
+        (c.owner, _of("owner")), (c.running, _of("running")), (c.trainings, _of("trainings")),
+        (c.models, _of("models")), (c.images, _of("images")),
+        (c.spent, lambda item: usd(item["spend"]["spent_usd"])), (c.cap, lambda item: usd(item["spend"]["cap_usd"])),
+        (c.since, _time("created_at")),
     ),
     {"limit": 50},
 )  # fmt: skip
 AUDIT = Source(
-    "Calls",
+    titles.calls,
     "/v1/admin/audit",
     (
-        ("Time", _time("at")), ("Owner", _of("owner")), ("Call", lambda item: f"{item['method']} {item['path']}"),
-        ("Status", _of("status")), ("From", _of("client")), ("Trace", _of("trace_id")),
+        (c.time, _time("at")), (c.owner, _of("owner")), (c.call, lambda item: f"{item['method']} {item['path']}"),
+        (c.status, _of("status")), (c.client, _of("client")), (c.trace, _of("trace_id")),
     ),
     {"limit": 50},
 )  # fmt: skip

@@ -4,6 +4,8 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Any, Final
 
+from markupsafe import Markup
+
 
 def duration(seconds: float | None) -> str:
     """`0.4 s`, `42 s`, `3 min 5 s`, `2 h 4 min`; a dash for None."""
@@ -32,13 +34,13 @@ def usd(amount: float | None) -> str:
 
 
 def moment(text: str | None) -> str:
-    """`2026-11-25 10:00:04 UTC` of an ISO time; a dash for None."""
-    return "–" if not text else f"{_parsed(text):%Y-%m-%d %H:%M:%S} UTC"
+    """`2026-11-25 10:00:04 UTC` of an ISO time, as an element that browsers tell in their own zone; a dash for None."""
+    return "–" if not text else _time(text, "moment", f"{_parsed(text):%Y-%m-%d %H:%M:%S} UTC")
 
 
 def clock(text: str) -> str:
-    """`10:00:04` of an ISO time."""
-    return f"{_parsed(text):%H:%M:%S}"
+    """`10:00:04` of an ISO time, as an element that browsers tell in their own zone."""
+    return _time(text, "clock", f"{_parsed(text):%H:%M:%S}")
 
 
 def size(size_bytes: float | None) -> str:
@@ -50,6 +52,10 @@ def size(size_bytes: float | None) -> str:
             return f"{size_bytes:.0f} B" if unit == "B" else f"{size_bytes:.1f} {unit}"
         size_bytes /= 1000
     return f"{size_bytes:.1f} GB"
+
+
+def _time(at: str, told_as: str, words: str) -> Markup:
+    return Markup('<time datetime="{}" data-as="{}">{}</time>').format(at, told_as, words)
 
 
 def _parsed(text: str) -> datetime:

@@ -18,7 +18,8 @@ from fluxline_gateway.settings import GatewaySettings
 
 LEEWAY_S: Final = 60
 MAX_TOKEN_CHARS: Final = 8192
-REQUIRED: Final = ("exp", "nbf", "iat", "aud", "iss")
+REQUIRED: Final = ("exp", "iat", "aud", "iss")
+"""Of an access token (RFC 9068, section 2.2); `nbf`, which many issuers leave out, is checked where it is there."""
 DERIVED: Final = "oidc-"
 """What the owner begins with whose claim is no OwnerName."""
 _TYPES: Final = ("jwt", "at+jwt", "application/at+jwt")

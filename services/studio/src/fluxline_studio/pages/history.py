@@ -6,6 +6,7 @@ from fastapi import APIRouter, Request, Response
 
 from fluxline_studio import texts
 from fluxline_studio.deps import Parts, SignedIn, render
+from fluxline_studio.job_view import ENDED
 
 router = APIRouter()
 
@@ -20,4 +21,14 @@ async def history(
     filters = {name: value for name, value in (("q", q), ("status", status)) if value}
     older = f"/?{urlencode({**filters, 'cursor': page['next_cursor']})}" if page["next_cursor"] else None
     newest = f"/?{urlencode(filters)}" if cursor else None
-    return render(request, "history.html", trainings=page["items"], q=q, status=status, older=older, newest=newest)
+    running = any(training["status"] not in ENDED for training in page["items"])
+    return render(
+        request,
+        "history.html",
+        trainings=page["items"],
+        q=q,
+        status=status,
+        older=older,
+        newest=newest,
+        running=running,
+    )

@@ -1,5 +1,6 @@
 """For operators, whose key has the scope `admin`: services, dead letters, alerts, figures, logs, owners, calls."""
 
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import urlencode
 
@@ -7,6 +8,7 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import RedirectResponse
 
 from fluxline_studio import operations_view as view
+from fluxline_studio import texts
 from fluxline_studio.deps import Parts, SignedIn, Studio, render
 from fluxline_studio.gateway import GatewayProblem
 from fluxline_studio.operations_view import Source, Table
@@ -14,7 +16,7 @@ from fluxline_studio.sessions import Session
 
 router = APIRouter(prefix="/operations")
 LETTERS = "/v1/admin/dead-letters"
-LEVELS = ("", "info", "warning", "error")
+DAYS = {"day": 1, "week": 7, "month": 30}
 
 
 @router.get("")
@@ -64,10 +66,21 @@ async def test_alerts(request: Request, studio: Parts, session: SignedIn) -> Res
 
 
 @router.get("/insights")
-async def insights(request: Request, studio: Parts, session: SignedIn) -> Response:
-    """Figures over all trainings of the last days."""
-    tables = [(await _table(studio, session, source))[0] for source in view.INSIGHTS]
-    return render(request, "operations/tables.html", tab="insights", tables=tables, older=None)
+async def insights(
+    request: Request, studio: Parts, session: SignedIn, period: str = "week", stage: str = ""
+) -> Response:
+    """Figures over all trainings of a period, of one stage or all."""
+    filters = {"period": period if period in DAYS else "week", "stage": stage if stage in view.STAGES else ""}
+    since = (datetime.now(UTC) - timedelta(days=DAYS[filters["period"]])).isoformat()
+    tables = [
+        (await _table(studio, session, source, since=since, **({"stage": filters["stage"]} if source.staged else {})))[
+            0
+        ]
+        for source in view.INSIGHTS
+    ]
+    return render(
+        request, "operations/insights.html", tab="insights", tables=tables, filters=filters, stages=view.STAGES
+    )
 
 
 @router.get("/logs")
@@ -75,12 +88,10 @@ async def logs(
     request: Request, studio: Parts, session: SignedIn, q: str = "", level: str = "", cursor: str = ""
 ) -> Response:
     """What the services write, newest first."""
-    filters = {"q": q.strip()[:100], "level": level if level in LEVELS else ""}
+    filters = {"q": q.strip()[:100], "level": level if level in texts.operations.levels else ""}
     table, more = await _table(studio, session, view.LOGS, **filters, cursor=cursor)
     older = f"/operations/logs?{urlencode({**filters, 'cursor': more})}" if more else None
-    return render(
-        request, "operations/logs.html", tab="logs", tables=[table], older=older, levels=LEVELS, filters=filters
-    )
+    return render(request, "operations/logs.html", tab="logs", tables=[table], older=older, filters=filters)
 
 
 @router.get("/owners")

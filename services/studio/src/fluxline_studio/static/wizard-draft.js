@@ -18,6 +18,7 @@ export class Draft {
     this.place = `fluxline:draft:${owner}`;
     this.limits = limits;
     this.facts = empty(limits);
+    this.onChange = () => {};
     this.read();
   }
 
@@ -32,6 +33,7 @@ export class Draft {
   change(facts) {
     this.read();
     Object.assign(this.facts, facts);
+    this.onChange();
     try { localStorage.setItem(this.place, JSON.stringify(this.facts)); return true; } catch { return false; }
   }
 

@@ -32,8 +32,23 @@ const textOf = ({field, code, values}) => {
   return fill(texts.problems[`${kind}_${code}`] ?? texts.problems[code], values);
 };
 
+let shown = [];
+
 // Marks the fields and lists what is wrong, with a link to each; true when there is nothing.
 export function showProblems(problems) {
+  mark(problems);
+  if (problems.length) $("wizard-problem").focus();
+  return !problems.length;
+}
+
+// What is listed goes as soon as it is mended; what else is wrong by then waits for the next "Continue".
+draft.onChange = () => {
+  const still = draft.problems(step).filter(({field}) => shown.some((problem) => problem.field === field));
+  if (shown.length) mark(still);
+};
+
+function mark(problems) {
+  shown = problems;
   for (const field of document.querySelectorAll("[aria-invalid]")) field.removeAttribute("aria-invalid");
   for (const note of document.querySelectorAll("[data-error-for]")) note.textContent = "";
   const items = problems.map((problem) => {
@@ -45,8 +60,7 @@ export function showProblems(problems) {
     link.addEventListener("click", (event) => { event.preventDefault(); reveal(field)?.focus(); });
     return wrap("li", [link]);
   });
-  showBox(problems.length ? [element("h2", texts.problems.title), wrap("ul", items)] : []);
-  return !problems.length;
+  fillBox(problems.length ? [element("h2", texts.problems.title), wrap("ul", items)] : []);
 }
 
 // What the gateway or the connection refused, with what to do about it.
@@ -65,10 +79,14 @@ export function showFailure(error) {
 export const hideFailure = () => showBox([]);
 
 function showBox(parts) {
+  fillBox(parts);
+  if (parts.length) $("wizard-problem").focus();
+}
+
+function fillBox(parts) {
   const box = $("wizard-problem");
   box.replaceChildren(...parts);
   box.hidden = !parts.length;
-  if (parts.length) box.focus();
 }
 
 const signInAgain = () => wrap("p", [element("a", texts.failures.sign_in, {
