@@ -87,8 +87,9 @@ bench-streams: setup ## What an open live stream costs the gateway: memory, CPU,
 bench-pages: setup ## What 200 open job pages cost a studio: memory, CPU, time until a change is seen
 	@$(BIN)/python bench/pages.py
 
-screenshots: setup ## Every page of the studio, checked by axe and written to docs/images: light, dark, desktop, phone
-	@FLUXLINE_REQUIRE_BROWSER=1 STUDIO_SCREENSHOTS=docs/images $(BIN)/pytest -q tests/browser/test_every_page.py --timeout 600
+screenshots: setup ## Every page of the studio, checked by axe and written to docs/images/studio: light, dark, desktop, phone
+	@mkdir -p docs/images/studio
+	@FLUXLINE_REQUIRE_BROWSER=1 STUDIO_SCREENSHOTS=docs/images/studio $(BIN)/pytest -q tests/browser/test_every_page.py --timeout 600
 
 docs: setup ## Write what is generated: docs/openapi.json, docs/api.md, docs/cli.md, types in docs/clients, users of NATS
 	@PYTHONPATH=docs $(BIN)/python -m api_documents
