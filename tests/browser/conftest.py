@@ -22,6 +22,7 @@ from photos import write_photos
 from processes import Process, free_ports
 
 from .issuer import AUDIENCE, CLIENT, Issuer, running_issuer
+from .scene import make_scene
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 DESKTOP, PHONE = (1280, 900), (360, 780)
@@ -125,6 +126,22 @@ async def sandbox(stack: RunningStack) -> AsyncIterator[httpx.AsyncClient]:
         await _as_usual(client)
         yield client
         await _as_usual(client)
+
+
+@pytest.fixture(scope="session")
+def known() -> dict[str, str]:
+    """The names of what is shown, once it is there."""
+    return {}
+
+
+@pytest.fixture
+async def names(
+    known: dict[str, str], ada: httpx.AsyncClient, sandbox: httpx.AsyncClient, stack: RunningStack, photos: list[Path]
+) -> dict[str, str]:
+    """A completed training, its model with pictures, a failed training and a dead letter."""
+    if not known:
+        known.update(await make_scene(ada, sandbox, stack, photos))
+    return known
 
 
 @pytest.fixture

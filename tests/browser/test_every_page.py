@@ -7,7 +7,6 @@ import io
 import os
 from pathlib import Path
 from typing import Any, Final, Literal
-from uuid import uuid4
 
 import httpx
 import pytest
@@ -15,10 +14,8 @@ from axe_playwright_python.async_playwright import Axe
 from PIL import Image
 from playwright.async_api import Page, expect
 
-from e2e.running import RunningStack
-
 from .conftest import DESKTOP, PHONE, Visit, sign_in
-from .scene import make_scene, running_training
+from .scene import running_training
 from .test_wizard import add_photos, go_on
 
 SHOTS = os.environ.get("STUDIO_SCREENSHOTS")
@@ -50,22 +47,6 @@ LOOKS: Final[tuple[Look, ...]] = (
     ("dark-phone", "dark", PHONE),
     *((("dark-desktop", "dark", DESKTOP), ("light-phone", "light", PHONE)) if SHOTS else ()),
 )
-
-
-@pytest.fixture(scope="session")
-def known() -> dict[str, str]:
-    """The names of what is shown, once it is there."""
-    return {}
-
-
-@pytest.fixture
-async def names(
-    known: dict[str, str], ada: httpx.AsyncClient, sandbox: httpx.AsyncClient, stack: RunningStack, photos: list[Path]
-) -> dict[str, str]:
-    """A completed training, its model with pictures, a failed training and a dead letter."""
-    if not known:
-        known.update(await make_scene(ada, sandbox, stack, photos))
-    return known
 
 
 class Examiner:
@@ -151,27 +132,6 @@ async def _examine_the_wizard(examiner: Examiner, photos: list[Path]) -> None:
     await examiner.examine("wizard-settings")
     await go_on(page, "review")
     await examiner.examine("wizard-review")
-
-
-async def test_pictures_are_made_copied_and_made_again(visit: Visit, operator_key: str, names: dict[str, str]) -> None:
-    page = await visit(operator_key, permissions=["clipboard-read", "clipboard-write"])
-    await page.goto(f"/models/{names['model']}/generate")
-    prompt = f"a boat {uuid4()}"
-    await page.get_by_label("Prompt", exact=True).fill(prompt)
-    await page.get_by_role("spinbutton", name="Pictures").fill("2")
-    await page.get_by_role("button", name="Make pictures").click()
-    made = page.locator("article", has_text=prompt)
-    await expect(made.locator("img")).to_have_count(2, timeout=30_000)
-    assert await made.locator("img").first.evaluate("(image) => image.decode().then(() => image.naturalWidth)") > 0
-    async with page.expect_download() as download:
-        await made.get_by_role("link", name="Download 1").click()
-    assert Path(await (await download.value).path()).stat().st_size > 0
-    await made.get_by_role("button", name="Copy prompt").click()
-    await expect(page.get_by_text("Prompt copied")).to_be_visible()
-    assert await page.evaluate("navigator.clipboard.readText()") == prompt
-    await made.get_by_role("link", name="Use again").click()
-    await expect(page.get_by_label("Prompt", exact=True)).to_have_value(prompt)
-    await expect(page.get_by_role("spinbutton", name="Pictures")).to_have_value("2")
 
 
 async def test_a_page_of_the_studio_says_that_it_is_offline(visit: Visit, operator_key: str) -> None:
