@@ -12,7 +12,7 @@ EXPORT = $(BIN)/uv export --quiet --no-emit-workspace --no-header --format requi
 IMAGES := deploy/docker/requirements
 
 .DEFAULT_GOAL := help
-.PHONY: help setup up demo test check lint types imports unit test-faults test-diagnosis test-docker test-browser soak test-fuzz bench-collector bench-streams bench-pages docs format lock clean
+.PHONY: help setup up demo test check lint types imports unit test-faults test-diagnosis test-docker test-browser test-helm test-upgrade soak test-fuzz bench-collector bench-streams bench-pages docs format lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -65,6 +65,15 @@ test-docker: setup ## docker-compose.yml in containers: a job, replicas, kills, 
 
 test-browser: setup ## The studio in Chromium on the real stack
 	@FLUXLINE_REQUIRE_BROWSER=1 $(BIN)/pytest -q tests/browser --timeout 300
+
+test-helm: setup ## The Helm chart against Kubernetes' schemas and its NATS on real servers; needs helm (FLUXLINE_HELM=) and go
+	@$(BIN)/uv pip install --quiet --no-deps --require-hashes --target $(VENV)/kubernetes -r tests/helm/requirements.txt
+	@sh tests/helm/get_crds.sh $(VENV)/crds
+	@FLUXLINE_REQUIRE_HELM=1 $(BIN)/pytest -q tests/helm --timeout 300
+
+test-upgrade: setup ## The services' own tests on the schemas that a next version could leave, and what else an upgrade needs
+	@$(BIN)/pytest -q tests/test_upgrades.py
+	@FLUXLINE_NEXT_VERSION=1 $(BIN)/pytest -q -n 2 --dist loadfile services/gateway services/trainer services/generator services/debug-collector
 
 soak: setup ## 200 jobs while a random process is killed every second (JOBS=, SEED=)
 	@$(BIN)/python tests/faults/soak.py $(if $(JOBS),--jobs $(JOBS)) $(if $(SEED),--seed $(SEED))

@@ -13,6 +13,7 @@ from nats.js import JetStreamContext
 
 from fluxline.postgres.migrate import migrate
 from fluxline.runtime.provision import provision
+from next_version import expand
 from photos import Case, write_hostile_set
 from servers import (
     NatsServer,
@@ -70,13 +71,18 @@ def database_url(empty_database_url: str) -> str:
 
 @pytest.fixture(scope="session")
 def migrated(postgres: PostgresServer) -> Iterator[Callable[[str], Iterator[str]]]:
-    """Makes the fixture of a database with a package's schema: `yield from migrated("fluxline_gateway")`."""
+    """Makes the fixture of a database with a package's schema: `yield from migrated("fluxline_gateway")`.
+
+    With FLUXLINE_NEXT_VERSION set, the schema is one that a next version could leave (`make test-upgrade`).
+    """
     templates: dict[str, str] = {}
 
     def database_of(package: str) -> Iterator[str]:
         if package not in templates:
             template = postgres.create_database()
             asyncio.run(migrate(template, package))
+            if "FLUXLINE_NEXT_VERSION" in os.environ:
+                asyncio.run(expand(template, package))
             templates[package] = template
         url = postgres.create_database(templates[package])
         yield url

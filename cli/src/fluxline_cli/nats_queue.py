@@ -8,6 +8,7 @@ import nats
 import nats.errors
 
 from fluxline.runtime.dead_letters import DeadLetters
+from fluxline.runtime.nats_tls import client_tls_of_environment
 from fluxline.runtime.settings import value_of
 from fluxline_cli.errors import QueueUnreachable
 from fluxline_cli.stack.layout import Layout, default_home
@@ -23,7 +24,9 @@ async def dead_letters() -> AsyncIterator[DeadLetters]:
     servers = [each.strip() for each in url.split(",")]
     try:
         async with asyncio.timeout(CONNECT_TIMEOUT_S):  # nats-py itself tries each server for two minutes
-            client = await nats.connect(servers, allow_reconnect=False, error_cb=_nothing)
+            client = await nats.connect(
+                servers, allow_reconnect=False, error_cb=_nothing, tls=client_tls_of_environment()
+            )
     except (nats.errors.Error, OSError, TimeoutError) as error:
         raise QueueUnreachable(servers) from error
     try:

@@ -11,6 +11,7 @@ from typing import Final
 
 from botocore.exceptions import ClientError
 
+from fluxline.runtime.nats_tls import client_tls
 from fluxline.runtime.provision import provision
 from fluxline.runtime.settings import ServiceSettings, load, required_value_of
 from fluxline.storage.s3_clients import make_clients
@@ -39,7 +40,8 @@ async def _prepare(settings: ServiceSettings) -> None:
     roles = {role: required_value_of(f"DATABASE_URL_{role.upper()}") for role in ROLES}
     await prepare(required_value_of("DATABASE_URL"), roles)
     print("PostgreSQL: roles, schemas and migrations are there")
-    await provision(settings.nats_url, replicas=settings.nats_replicas)
+    tls = client_tls(settings.nats_ca_file)
+    await provision(settings.nats_url, tls=tls, replicas=settings.nats_replicas)
     print("NATS: streams and consumers are there")
 
 

@@ -7,7 +7,7 @@ for all of it, because importing the migration tool is the slow part.
 import asyncio
 import os
 import time
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 import asyncpg
 
@@ -25,7 +25,7 @@ async def prepare(superuser_url: str, role_urls: dict[str, str]) -> None:
     server = await _connect(superuser_url)
     try:
         for role, url in role_urls.items():
-            await _ensure_role(server, role, str(urlsplit(url).password))
+            await _ensure_role(server, role, unquote(str(urlsplit(url).password)))
         if not await server.fetchval("SELECT 1 FROM pg_database WHERE datname = $1", DATABASE):
             await server.execute(f'CREATE DATABASE "{DATABASE}"')
     finally:
@@ -47,9 +47,15 @@ async def _connect(url: str) -> asyncpg.Connection:
 
 
 async def _ensure_role(server: asyncpg.Connection, role: str, password: str) -> None:
-    """Role names are ours and passwords are hexadecimal: DDL takes no parameters."""
+    """Role names are ours; DDL takes no parameters.
+
+    Who is no superuser, as with managed servers, has to be a member of the role to make a schema for it.
+    """
     known = await server.fetchval("SELECT 1 FROM pg_roles WHERE rolname = $1", role)
-    await server.execute(f"{'ALTER' if known else 'CREATE'} ROLE \"{role}\" LOGIN PASSWORD '{password}'")
+    literal = await server.fetchval("SELECT quote_literal($1::text)", password)
+    await server.execute(f'{"ALTER" if known else "CREATE"} ROLE "{role}" LOGIN PASSWORD {literal}')
+    if not await server.fetchval("SELECT pg_has_role(current_user, $1::name, 'USAGE')", role):
+        await server.execute(f'GRANT "{role}" TO CURRENT_USER')
 
 
 async def _ensure_schemas(url: str, roles: list[str]) -> None:

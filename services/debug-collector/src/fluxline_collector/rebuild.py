@@ -25,6 +25,7 @@ from fluxline.contracts.catalog import EVENTS_STREAM
 from fluxline.contracts.permissions import inbox_of_pulls, inbox_prefix
 from fluxline.postgres.pool import Connection, Database
 from fluxline.runtime.envelope import Received, received_from
+from fluxline.runtime.nats_tls import client_tls_of_environment
 from fluxline.runtime.settings import required_value_of
 from fluxline_collector.metrics import CollectorMetrics
 from fluxline_collector.rollup import COLUMNS_READ, STATEMENT_TIMEOUT_S, rollup_sql
@@ -78,7 +79,10 @@ async def rebuild(nats_url: str, database_url: str) -> Rebuilt:
     database = Database(database_url, "collector")
     await database.open()
     client = await nats.connect(
-        [url.strip() for url in nats_url.split(",")], max_reconnect_attempts=10, inbox_prefix=inbox_prefix("collector")
+        [url.strip() for url in nats_url.split(",")],
+        tls=client_tls_of_environment(),
+        max_reconnect_attempts=10,
+        inbox_prefix=inbox_prefix("collector"),
     )
     try:
         store = EventStore(database, CollectorMetrics(CollectorRegistry()))

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
+from ssl import SSLContext
 from typing import Any, Final
 
 import nats.errors
@@ -10,6 +11,7 @@ import nats.js.errors
 from faststream.exceptions import IncorrectState
 from faststream.nats import NatsBroker, Schedule
 from faststream.nats.opentelemetry import NatsTelemetryMiddleware
+from faststream.security import BaseSecurity
 from nats.js import JetStreamContext
 from nats.js.api import PubAck
 from opentelemetry.sdk.trace import TracerProvider
@@ -47,6 +49,7 @@ class MessageRefused(FluxlineError):
 class Bus:
     """One process's connection to NATS, as service `service`. Publishing means: confirmed by the stream.
 
+    `tls` is how servers are verified at tls:// addresses, or those that ask for TLS; the system's way without it.
     `on_lost` is called should the connection ever close for good, which cannot be mended from inside.
     """
 
@@ -56,6 +59,7 @@ class Bus:
         nats_url: str,
         tracer_provider: TracerProvider,
         *,
+        tls: SSLContext | None = None,
         graceful_timeout_s: float = 15.0,
         on_lost: Callable[[], None] = lambda: None,
     ) -> None:
@@ -65,6 +69,7 @@ class Bus:
         self.broker = NatsBroker(
             [url.strip() for url in nats_url.split(",")],
             name=f"fluxline-{service}",
+            security=BaseSecurity(ssl_context=tls) if tls else None,
             inbox_prefix=inbox_prefix(service),
             connect_timeout=5,
             max_reconnect_attempts=-1,

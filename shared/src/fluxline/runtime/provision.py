@@ -6,6 +6,7 @@ that exists would ignore changed settings.
 
 import asyncio
 import time
+from ssl import SSLContext
 
 import nats
 from nats.js import JetStreamContext
@@ -29,6 +30,7 @@ from fluxline.contracts.catalog import (
     Consumer,
     Stream,
 )
+from fluxline.runtime.nats_tls import client_tls
 from fluxline.runtime.settings import ServiceSettings, load
 
 TIMEOUT_S = 10.0
@@ -36,14 +38,20 @@ OUTCOMES_BYTES = 256 * 1024**2
 
 
 async def provision(
-    nats_url: str, *, replicas: int = 1, only_missing: bool = False, inbox_prefix: str = "_INBOX"
+    nats_url: str,
+    *,
+    tls: SSLContext | None = None,
+    replicas: int = 1,
+    only_missing: bool = False,
+    inbox_prefix: str = "_INBOX",
 ) -> None:
     """Make the JetStream at `nats_url` equal to the catalog. Safe to run any number of times, and at once.
 
     With `only_missing` what is there stays as it is: how a service mends a JetStream that lost something.
     """
     client = await nats.connect(
-        nats_url.split(","),
+        [url.strip() for url in nats_url.split(",")],
+        tls=tls,
         connect_timeout=5,
         max_reconnect_attempts=20,
         reconnect_time_wait=0.5,
@@ -169,7 +177,8 @@ def consumer_config(consumer: Consumer) -> ConsumerConfig:
 def main() -> None:
     """Provision the servers of NATS_URL."""
     settings = load(ServiceSettings)
-    asyncio.run(provision(settings.nats_url, replicas=settings.nats_replicas))
+    tls = client_tls(settings.nats_ca_file)
+    asyncio.run(provision(settings.nats_url, tls=tls, replicas=settings.nats_replicas))
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ from fluxline.runtime.bus import Bus
 from fluxline.runtime.cancelation import raise_if_canceled
 from fluxline.runtime.errors import BrokerUnavailable
 from fluxline.runtime.logs import get_logger
+from fluxline.runtime.nats_tls import client_tls
 from fluxline.runtime.provision import consumer_config, drift, provision, stream_config
 from fluxline.runtime.settings import ServiceSettings
 
@@ -144,6 +145,7 @@ class Provisioned:
         try:
             await provision(
                 self._settings.nats_url,
+                tls=client_tls(self._settings.nats_ca_file),
                 replicas=self._settings.nats_replicas,
                 only_missing=True,
                 inbox_prefix=inbox_prefix(self._bus.service),

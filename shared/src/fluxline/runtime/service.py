@@ -18,6 +18,7 @@ from fluxline.runtime.health import AsgiApp, Check, Health, Receive, Scope, Send
 from fluxline.runtime.log_records import LogQueue
 from fluxline.runtime.log_shipping import LogShipper
 from fluxline.runtime.logs import get_logger, setup_logs
+from fluxline.runtime.nats_tls import client_tls
 from fluxline.runtime.provisioned import Provisioned, Unsafe
 from fluxline.runtime.redaction import know_settings
 from fluxline.runtime.settings import EX_CONFIG, ServiceSettings
@@ -46,6 +47,7 @@ class Service:
             name,
             settings.nats_url,
             self.tracer_provider,
+            tls=client_tls(settings.nats_ca_file),
             graceful_timeout_s=settings.graceful_timeout_s,
             on_lost=_start_anew,
         )

@@ -1,11 +1,12 @@
 """Settings that every service has, and how a wrong or missing one stops the service with a remedy."""
 
 import os
+import ssl
 import sys
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar
 
-from pydantic import AfterValidator, Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic import AfterValidator, Field, FilePath, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from fluxline.runtime.redaction import know_settings
@@ -27,6 +28,11 @@ class ServiceSettings(BaseSettings):
 
     nats_url: str = Field(
         validation_alias="NATS_URL", description="set it to the NATS servers, like nats://127.0.0.1:4222"
+    )
+    nats_ca_file: FilePath | None = Field(
+        None,
+        validation_alias="NATS_CA_FILE",
+        description="set it to a PEM file with the authority that signed NATS' certificates, or leave it out",
     )
     nats_replicas: int = Field(
         1, ge=1, le=5, validation_alias="NATS_REPLICAS", description="on how many NATS servers each stream is kept"
@@ -63,6 +69,15 @@ class ServiceSettings(BaseSettings):
     def _has_nats_scheme(cls, value: str) -> str:
         if not all(url.strip().startswith(("nats://", "tls://")) for url in value.split(",")):
             raise ValueError("must start with nats:// or tls://")
+        return value
+
+    @field_validator("nats_ca_file")
+    @classmethod
+    def _holds_certificates(cls, value: Path | None) -> Path | None:
+        try:
+            ssl.create_default_context(cafile=value)
+        except (OSError, ssl.SSLError):
+            raise ValueError("holds no certificate in PEM that can be read") from None
         return value
 
     @model_validator(mode="after")
