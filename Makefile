@@ -12,7 +12,7 @@ EXPORT = $(BIN)/uv export --quiet --no-emit-workspace --no-header --format requi
 IMAGES := deploy/docker/requirements
 
 .DEFAULT_GOAL := help
-.PHONY: help setup up demo test check lint types imports unit test-faults test-diagnosis test-docker test-browser test-helm test-upgrade soak test-fuzz bench-collector bench-streams bench-pages docs format lock clean
+.PHONY: help setup up demo test check lint types imports unit test-faults test-diagnosis test-docker test-browser test-helm test-upgrade soak test-fuzz bench-collector bench-streams bench-pages docs format lock clean test-containers drill bench-capacity
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -63,6 +63,12 @@ test-diagnosis: setup ## One fault per job on the real stack, and a planted secr
 test-docker: setup ## docker-compose.yml in containers: a job, replicas, kills, data that stay; needs Docker
 	@FLUXLINE_REQUIRE_DOCKER=1 $(BIN)/pytest -q tests/docker
 
+test-containers: setup ## The tests of broker, database and storage on containers instead of wheels; needs Docker on Linux
+	@FLUXLINE_TEST_SERVERS=containers $(BIN)/pytest -q tests/test_servers.py shared/tests cli/tests/test_backup.py --timeout 300
+
+drill: setup ## The disaster drill: jobs at every stage, a backup, PostgreSQL and NATS lost, everything back; prints the figures
+	@$(BIN)/pytest -q -s tests/drill --timeout 900
+
 test-browser: setup ## The studio in Chromium on the real stack
 	@FLUXLINE_REQUIRE_BROWSER=1 $(BIN)/pytest -q tests/browser --timeout 300
 
@@ -92,6 +98,9 @@ bench-collector: setup ## The collector's rate beside its peers, and its answers
 
 bench-streams: setup ## What an open live stream costs the gateway: memory, CPU, time until an event arrives
 	@$(BIN)/python bench/streams.py
+
+bench-capacity: setup ## What one job costs each part: CPU, messages, rows, bytes; docs/scaling.md builds on it
+	@$(BIN)/python bench/capacity.py
 
 bench-pages: setup ## What 200 open job pages cost a studio: memory, CPU, time until a change is seen
 	@$(BIN)/python bench/pages.py

@@ -1,4 +1,4 @@
-"""A real server as a child process: started on free ports, waited for, stopped for sure."""
+"""A real server as a child process, or in a container: started on free ports, waited for, stopped for sure."""
 
 import contextlib
 import os
@@ -12,7 +12,10 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Self
+from typing import TYPE_CHECKING, Self
+
+if TYPE_CHECKING:
+    from containers import ContainerChild
 
 START_TIMEOUT_S = 60.0
 START_ATTEMPTS = 3
@@ -24,7 +27,8 @@ _GUARD = 'read -r _; kill -9 "$1"'
 class Process:
     """A server whose ports and files outlive the process, so that it can be killed and restarted.
 
-    `ready` answers whether this process id serves requests; `user` is whom it runs as (None: as we do).
+    `ready` answers whether this process id serves requests; `user` is whom it runs as (None: as we do). With an `image`
+    the command runs in a container of it, with the log's folder as its only files.
     """
 
     def __init__(
@@ -35,10 +39,12 @@ class Process:
         *,
         user: str | None = None,
         stop_signal: signal.Signals = signal.SIGINT,
+        image: str | None = None,
     ) -> None:
         self._command, self._log, self._ready, self._user = command, log, ready, user
         self._stop_signal = stop_signal
-        self._child: subprocess.Popen[bytes] | None = None
+        self._image = image
+        self._child: subprocess.Popen[bytes] | ContainerChild | None = None
         self._guard: subprocess.Popen[bytes] | None = None
 
     @property
@@ -68,7 +74,7 @@ class Process:
             self.kill()
             if attempt < START_ATTEMPTS:
                 time.sleep(0.2 * attempt)
-        tail = self._log.read_text(errors="replace")[-4000:]
+        tail = self._log.read_text(errors="replace")[-4000:] if self._log.exists() else ""
         raise RuntimeError(f"{self._command[0]} did not start; the end of its log:\n{tail}")
 
     def kill(self) -> None:
@@ -85,6 +91,12 @@ class Process:
         self.start()
 
     def _spawn(self) -> None:
+        if self._image is not None:
+            from containers import ContainerChild
+
+            child = ContainerChild(self._image, self._command, self._log.parent, self._log, self._user)
+            self._child, self._guard = child, child.guard()
+            return
         with self._log.open("ab") as log:
             self._child = subprocess.Popen(
                 self._command,

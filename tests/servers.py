@@ -1,4 +1,4 @@
-"""The real servers that tests run against, from their wheels: NATS, PostgreSQL, SeaweedFS.
+"""The real servers that tests run against: NATS, PostgreSQL, SeaweedFS; from their wheels, or in containers if asked.
 
 Each is a context manager that yields a ready server on free ports of 127.0.0.1, with its files in a
 temporary folder, and ends it for sure. Methods block: from async code call `restart` in a thread.
@@ -22,6 +22,7 @@ import httpx
 from processes import Process, free_ports, script, temporary_home
 
 COMMAND_TIMEOUT_S = 60
+IN_CONTAINERS = os.environ.get("FLUXLINE_TEST_SERVERS", "wheels") == "containers"
 
 
 class NatsServer(Process):
@@ -41,7 +42,8 @@ class NatsServer(Process):
             f"listen: 127.0.0.1:{port}\nhttp: 127.0.0.1:{monitor_port}\n"
             f"jetstream {{ store_dir: {json.dumps(str(self.store))}, sync_interval: always }}\n" + more
         )
-        super().__init__([script("nats-server"), "-c", str(config)], home / "log", self._is_ready)
+        command = [_program("nats-server"), "-c", str(config)]
+        super().__init__(command, home / "log", self._is_ready, image=_image("nats"))
 
     def _is_ready(self, _pid: int) -> bool:
         return answers(f"{self.monitor_url}/{self._health}", 200)
@@ -66,9 +68,10 @@ class PostgresServer(Process):
             "full_page_writes": "off",
             "max_connections": 200,
         }
-        command = [str(_postgres_programs() / "postgres"), "-D", str(self._data)]
+        program = "postgres" if IN_CONTAINERS else str(_postgres_programs() / "postgres")
+        command = [program, "-D", str(self._data)]
         command += [part for name, value in options.items() for part in ("-c", f"{name}={value}")]
-        super().__init__(command, home / "log", self._is_ready, user=user)
+        super().__init__(command, home / "log", self._is_ready, user=user, image=_image("postgres"))
 
     def create_database(self, template: str | None = None) -> str:
         """The URL of a fresh database: empty, or a copy of the one at the URL `template`, which nobody may be using."""
@@ -118,9 +121,9 @@ class SeaweedServer(Process):
         identity = {"name": "fluxline", "credentials": [keys], "actions": ["Admin", "Read", "Write", "List"]}
         config.write_text(json.dumps({"identities": [identity]}))
         (home / "data").mkdir()
-        command = [script("weed"), "-logtostderr=true", "server", *_seaweed_options(home, config, ports)]
+        command = [_program("weed"), "-logtostderr=true", "server", *_seaweed_options(home, config, ports)]
         # Its graceful stop takes 15 s, and nothing it holds outlives the test.
-        super().__init__(command, home / "log", self._is_ready, stop_signal=SIGKILL)
+        super().__init__(command, home / "log", self._is_ready, stop_signal=SIGKILL, image=_image("seaweedfs"))
 
     def create_bucket(self, name: str) -> None:
         """Create a bucket if it does not exist."""
@@ -202,6 +205,20 @@ def seaweedfs_server() -> Iterator[SeaweedServer]:
         yield server
 
 
+def _program(name: str) -> str:
+    """A server's program: of the wheel, or whatever the image has under that name."""
+    return name if IN_CONTAINERS else script(name)
+
+
+def _image(service: str) -> str | None:
+    """What the server runs in; None: it runs by itself. The library is slow to import, and seldom needed."""
+    if not IN_CONTAINERS:
+        return None
+    from containers import image_of
+
+    return image_of(service)
+
+
 def _name(database_url: str) -> str:
     return urlsplit(database_url).path.removeprefix("/")
 
@@ -218,16 +235,24 @@ def _initialise(data: Path, user: str | None) -> None:
     """Make a PostgreSQL cluster: UTF-8, the same collation everywhere, no password for loopback."""
     options = ["--encoding=UTF8", "--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8"]
     options += ["--username=postgres", "--auth=trust", "--no-sync", "--no-instructions"]
-    done = subprocess.run(
-        [str(_postgres_programs() / "initdb"), "-D", str(data), *options],
-        user=user,
-        cwd=data.parent,
-        capture_output=True,
-        text=True,
-        timeout=COMMAND_TIMEOUT_S,
-    )
-    if done.returncode != 0:
-        raise RuntimeError(f"initdb failed (as {user or 'this user'}):\n{done.stdout}{done.stderr}")
+    arguments = ["-D", str(data), *options]
+    if image := _image("postgres"):
+        from containers import run_to_end
+
+        command = ["initdb", *arguments]
+        status, said = run_to_end(image, command, data.parent, user=user, timeout_s=COMMAND_TIMEOUT_S)
+    else:
+        done = subprocess.run(
+            [str(_postgres_programs() / "initdb"), *arguments],
+            user=user,
+            cwd=data.parent,
+            capture_output=True,
+            text=True,
+            timeout=COMMAND_TIMEOUT_S,
+        )
+        status, said = done.returncode, done.stdout + done.stderr
+    if status != 0:
+        raise RuntimeError(f"initdb failed (as {user or 'this user'}):\n{said}")
 
 
 def _seaweed_options(home: Path, config: Path, ports: list[int]) -> list[str]:

@@ -6,6 +6,7 @@ import signal
 import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, suppress
+from uuid import uuid4
 
 import asyncpg
 import pytest
@@ -320,3 +321,12 @@ async def test_the_inbox_tells_the_first_delivery_from_the_others(database: Data
         again = await inbox.first_time(connection, "trainer", event.event_id)
         other = await inbox.first_time(connection, "gateway", event.event_id)
     assert (first, again, other) == (True, False, True)
+
+
+async def test_what_nothing_can_deliver_again_is_forgotten(database: Database, bus: Bus) -> None:
+    old, young = uuid4(), uuid4()
+    await database.pool.execute(
+        "INSERT INTO inbox VALUES ('trainer', $1, now() - interval '101 days'), ('trainer', $2, now())", old, young
+    )
+    await outbox.Relay(database, bus, with_inbox=True).purge()
+    assert await database.pool.fetch("SELECT event_id FROM inbox") == [(young,)]

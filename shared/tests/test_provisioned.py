@@ -10,7 +10,7 @@ import pytest
 from nats.js import JetStreamContext
 from nats.js.api import ConsumerConfig
 
-from fluxline.contracts.catalog import CONSUMERS, EVENTS_STREAM, ZIPPER, ZIPPER_CLEANUP
+from fluxline.contracts.catalog import ADVISORIES_STREAM, CONSUMERS, EVENTS_STREAM, ZIPPER, ZIPPER_CLEANUP
 from fluxline.runtime import provisioned as provisioned_module
 from fluxline.runtime.bus import Bus
 from fluxline.runtime.provision import consumer_config, drift, provision, stream_configs
@@ -46,6 +46,18 @@ async def test_provisioning_makes_the_server_equal_to_the_catalog_from_any_state
     for consumer in CONSUMERS:
         found = await jetstream.consumer_info(consumer.stream.name, consumer.durable)
         assert drift(consumer_config(consumer), found.config) == [], consumer.durable
+
+
+@pytest.mark.parametrize(("given", "then"), [(65 * 2**20, 65 * 2**20), (2**20, 64 * 2**20)])
+async def test_room_that_an_operator_gives_a_stream_stays_and_room_that_is_missing_comes_back(
+    nats: NatsServer, jetstream: JetStreamContext, given: int, then: int
+) -> None:
+    [wanted] = [config for config in stream_configs(1) if config.name == ADVISORIES_STREAM.name]
+    await jetstream.update_stream(wanted.evolve(max_bytes=given))
+    changed = (await jetstream.stream_info(ADVISORIES_STREAM.name)).config
+    assert drift(wanted, changed) == ([] if given == then else ["max_bytes"])
+    await provision(nats.url)
+    assert (await jetstream.stream_info(ADVISORIES_STREAM.name)).config.max_bytes == then
 
 
 async def test_a_stream_that_is_made_anew_counts_on_above_the_lost_one(

@@ -41,7 +41,7 @@ class LinkedStack(Stack):
 
     async def link_sandbox(self) -> None:
         """Before the start: the sandbox has to name its link's address in the answers that it gives."""
-        self._sandbox_port = await self._sandbox_link.listen()
+        self._sandbox_port = await self._sandbox_link.listen(int(os.environ.get("FAULTS_SANDBOX_PORT", "0")))
         os.environ["SANDBOX_PUBLIC_URL"] = f"http://{HOST}:{self._sandbox_port}"
         self._links[("*", "sandbox")] = self._sandbox_link
 

@@ -24,9 +24,9 @@ class Link:
         self._flowing.set()
         self._open: set[asyncio.StreamWriter] = set()
 
-    async def listen(self) -> int:
-        """Serve until the process ends; returns the port."""
-        self._server = await asyncio.start_server(self._serve, HOST, 0)
+    async def listen(self, port: int = 0) -> int:
+        """Serve until the process ends, on that port or (0) a free one; returns it."""
+        self._server = await asyncio.start_server(self._serve, HOST, port)
         port: int = self._server.sockets[0].getsockname()[1]
         return port
 

@@ -25,6 +25,7 @@ from fluxline_cli import (
     up,
     webhooks,
 )
+from fluxline_cli.backup import command as backups
 
 app = typer.Typer(
     name="fluxline",
@@ -47,6 +48,8 @@ COMMANDS: tuple[Callable[..., None], ...] = (
     account.me,
     account.audit,
     api.api,
+    backups.backup,
+    backups.restore,
 )
 GROUPS = {
     "images": images.app,

@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 
 import nats
 import nats.errors
+from nats.js import JetStreamContext
 
 from fluxline.runtime.dead_letters import DeadLetters
 from fluxline.runtime.nats_tls import client_tls_of_environment
@@ -21,6 +22,13 @@ CONNECT_TIMEOUT_S = 5
 async def dead_letters() -> AsyncIterator[DeadLetters]:
     """The dead letters of that queue; raises StackError or QueueUnreachable with what to set or to start."""
     url = value_of("NATS_URL") or read_state(Layout(default_home())).nats_url
+    async with jetstream(url, timeout_s=10) as streams:
+        yield DeadLetters(streams)
+
+
+@asynccontextmanager
+async def jetstream(url: str, *, timeout_s: float) -> AsyncIterator[JetStreamContext]:
+    """The JetStream of these servers, whose answers are waited for so long; raises QueueUnreachable."""
     servers = [each.strip() for each in url.split(",")]
     try:
         async with asyncio.timeout(CONNECT_TIMEOUT_S):  # nats-py itself tries each server for two minutes
@@ -30,7 +38,7 @@ async def dead_letters() -> AsyncIterator[DeadLetters]:
     except (nats.errors.Error, OSError, TimeoutError) as error:
         raise QueueUnreachable(servers) from error
     try:
-        yield DeadLetters(client.jetstream(timeout=10))
+        yield client.jetstream(timeout=timeout_s)
     finally:
         await client.close()
 

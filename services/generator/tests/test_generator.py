@@ -26,6 +26,7 @@ from fluxline_generator.errors import (
     RunOverdue,
 )
 from fluxline_generator.image_files import extension_of
+from fluxline_generator.migrations import AFTER_RESTORE
 from fluxline_generator.orders import Order
 from fluxline_generator.predictions import Prediction
 from fluxline_generator.replicate_api import ReplicateApi
@@ -36,6 +37,11 @@ from .conftest import QUICK, SandboxReplicate, generator, wanted
 
 SETTLED = Pace(poll_s=0.02, run_s=30, settle_s=0)
 OVERDUE = Pace(poll_s=0.02, run_s=0, settle_s=30)
+
+_AS_COPIED = """
+UPDATE generations SET state = 'requested', prediction_id = NULL, run = NULL, outcome = NULL, submissions = 0,
+    submit_at = NULL, updated_at = $1
+"""
 
 
 async def test_images_of_the_lora_end_in_our_storage(
@@ -146,6 +152,21 @@ async def test_a_run_that_the_list_does_not_show_yet_is_waited_for(
     client.settled = True
     assert (await generator(store, client, storage).generate(event)).outcome is not None
     assert replicate.generations() == 1
+
+
+@pytest.mark.parametrize("told", [True, False])
+async def test_what_a_restored_database_has_forgotten_to_have_asked_for_is_not_asked_for_again(
+    replicate: SandboxReplicate, store: GenerationStore, storage: LocalStorage, told: bool
+) -> None:
+    """The control: a database that is not told that it was restored pays twice."""
+    event, pool = wanted(replicate.version), store.database.pool
+    written_at = await pool.fetchval("SELECT now()")
+    await generator(store, replicate.client(), storage).generate(event)
+    await pool.execute(_AS_COPIED, written_at)
+    for statement in AFTER_RESTORE if told else ():
+        await pool.execute(statement)
+    assert (await generator(store, replicate.client(), storage).generate(event)).outcome is not None
+    assert replicate.generations() == (1 if told else 2)
 
 
 async def test_a_settle_window_shorter_than_the_list_s_lag_pays_twice(

@@ -316,6 +316,27 @@ async def test_an_archive_that_is_gone_is_fetched_again_by_the_trainer(hub: Sand
     assert (raised.value.category, raised.value.resume_from) == (ErrorCategory.FILE_ERROR, Stage.REPLICATE_TRAINING)
 
 
+async def test_a_model_whose_publication_a_restored_system_has_forgotten_is_told_of_again(
+    hub: SandboxHub, storage: LocalStorage
+) -> None:
+    job = await trained(storage)
+    first = await publisher(storage, hub.client()).publish(job, quiet)
+    await storage.delete(job.weights_key)
+    assert await publisher(storage, hub.client()).publish(job, quiet) == first
+    assert hub.state()["commits"] == 1
+
+
+async def test_the_weights_of_an_earlier_training_are_not_taken_for_those_that_are_gone(
+    hub: SandboxHub, storage: LocalStorage
+) -> None:
+    first = await trained(storage)
+    await publisher(storage, hub.client()).publish(first, quiet)
+    second = await trained(storage, first.training_id, seed=1)
+    await storage.delete(second.weights_key)
+    with pytest.raises(WeightsGone):
+        await publisher(storage, hub.client()).publish(second, quiet)
+
+
 @pytest.mark.parametrize(
     ("tar", "error"),
     [

@@ -28,8 +28,8 @@ class Dying:
     async def account(self) -> str:
         return await self._provider.account()
 
-    async def ensure_destination(self, owner: str, name: str) -> None:
-        await self._provider.ensure_destination(owner, name)
+    async def ensure_destination(self, owner: str, name: str) -> bool:
+        return await self._provider.ensure_destination(owner, name)
 
     async def delete_model(self, model: str) -> None:
         await self._provider.delete_model(model)

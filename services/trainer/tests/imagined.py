@@ -90,8 +90,8 @@ class ImaginedProvider:
     async def account(self) -> str:
         return "ada"
 
-    async def ensure_destination(self, owner: str, name: str) -> None:
-        return None
+    async def ensure_destination(self, owner: str, name: str) -> bool:
+        return False
 
     async def delete_model(self, model: str) -> None:
         return None

@@ -10,6 +10,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from structlog.testing import capture_logs
 
 from fluxline.contracts.errors import ErrorCategory
 from fluxline.contracts.events import StageFailed, StageRetried, StageStarted, TrainingFailed, TrainingStarted
@@ -17,12 +18,18 @@ from fluxline.postgres.pool import Database
 from fluxline_trainer.auditor import Auditor
 from fluxline_trainer.job import JobState
 from fluxline_trainer.jobs import Jobs, LostJob
+from fluxline_trainer.migrations import AFTER_RESTORE
 from fluxline_trainer.submission import destination_name
 
 from .bench import MINUTE, Bench
 from .dying import Crash, Dying
 
 JOBS = 20
+_AS_COPIED = """
+UPDATE jobs SET state = 'zip_ready', destination = $2, provider_id = NULL, submit_at = NULL, first_submit_at = NULL,
+    updated_at = $3
+WHERE training_id = $1
+"""
 DOUBTS: list[tuple[str, dict[str, Any]]] = [
     ("drop_request", {}),
     ("drop_answer", {}),
@@ -302,3 +309,53 @@ async def test_many_jobs_under_random_faults_are_one_training_each(bench: Bench)
 async def bounded(slots: asyncio.Semaphore, work: Awaitable[JobState]) -> JobState:
     async with slots:
         return await work
+
+
+async def test_a_run_that_a_restored_database_has_forgotten_is_found_and_not_paid_again(bench: Bench) -> None:
+    training_id = await bench.job()
+    await bench.engine().advance(training_id)
+    paid = (await bench.row(training_id)).provider_id
+    await bench.database.pool.execute("DELETE FROM jobs")
+    await bench.database.pool.execute("DELETE FROM inbox")
+    await bench.job(training_id=training_id)
+    assert await bench.drive(bench.engine(), training_id) is JobState.SUCCEEDED
+    assert bench.stand.trainings() == 1
+    assert (await bench.row(training_id)).provider_id == paid
+
+
+async def test_a_destination_without_a_run_is_trained_for_once(bench: Bench) -> None:
+    training_id = await bench.job()
+    await bench.api().ensure_destination(await bench.api().account(), destination_name(training_id))
+    assert await bench.drive(bench.engine(), training_id) is JobState.SUCCEEDED
+    assert bench.stand.trainings() == 1
+
+
+@pytest.mark.parametrize("forgotten", [0, 1])
+async def test_a_job_that_is_restored_as_not_paid_for_is_looked_for_first(bench: Bench, forgotten: int) -> None:
+    """The backup was made before the paid call, of which the provider knows (1) or not (0)."""
+    training_id = await bench.job()
+    written_at = await bench.database.pool.fetchval("SELECT updated_at FROM jobs")
+    if forgotten:
+        await bench.engine().advance(training_id)
+    destination = f"{await bench.api().account()}/{destination_name(training_id)}"
+    await bench.database.pool.execute(_AS_COPIED, training_id, destination, written_at)
+    for statement in AFTER_RESTORE:
+        await bench.database.pool.execute(statement)
+    assert await bench.drive(bench.engine(), training_id) is JobState.SUCCEEDED
+    assert bench.stand.trainings() == 1
+
+
+async def test_a_run_that_no_job_knows_is_told_of_once_and_not_touched(bench: Bench) -> None:
+    bench.stand.configure(training_seconds=60)
+    training_id = await bench.job()
+    await bench.engine().advance(training_id)
+    run_id = str((await bench.row(training_id)).provider_id)
+    auditor = Auditor(bench.jobs, bench.api(), MINUTE)
+    with capture_logs() as before:
+        await auditor.audit()
+    await bench.database.pool.execute("DELETE FROM jobs")
+    with capture_logs() as after:
+        assert await auditor.audit() == await auditor.audit() == 0
+    assert not before
+    assert [(entry["event"], entry["provider_id"]) for entry in after] == [("training.unknown_run", run_id)]
+    assert not (await bench.api().get(run_id)).status.is_final

@@ -24,8 +24,7 @@ async def prepare(superuser_url: str, role_urls: dict[str, str]) -> None:
     """Make what is missing. Safe to run any number of times."""
     server = await _connect(superuser_url)
     try:
-        for role, url in role_urls.items():
-            await _ensure_role(server, role, unquote(str(urlsplit(url).password)))
+        await ensure_roles(server, role_urls)
         if not await server.fetchval("SELECT 1 FROM pg_database WHERE datname = $1", DATABASE):
             await server.execute(f'CREATE DATABASE "{DATABASE}"')
     finally:
@@ -33,6 +32,14 @@ async def prepare(superuser_url: str, role_urls: dict[str, str]) -> None:
     await _ensure_schemas(superuser_url.rsplit("/", 1)[0] + f"/{DATABASE}", list(role_urls))
     for role, url in role_urls.items():
         await migrate(url, f"fluxline_{role}")
+
+
+async def ensure_roles(server: asyncpg.Connection, role_urls: dict[str, str], *, only_missing: bool = False) -> None:
+    """Make each role with the password of its address; with `only_missing` those that are there keep theirs."""
+    known = {row["rolname"] for row in await server.fetch("SELECT rolname FROM pg_roles")}
+    for role, url in role_urls.items():
+        if not (only_missing and role in known):
+            await _ensure_role(server, role, unquote(str(urlsplit(url).password)))
 
 
 async def _connect(url: str) -> asyncpg.Connection:

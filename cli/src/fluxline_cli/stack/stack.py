@@ -15,6 +15,7 @@ from fluxline_cli.stack.environment import Environments
 from fluxline_cli.stack.errors import StackError
 from fluxline_cli.stack.layout import Layout
 from fluxline_cli.stack.nats import nats_program
+from fluxline_cli.stack.ports import Ports
 from fluxline_cli.stack.postgres import initialise, postgres_program
 from fluxline_cli.stack.processes import run_to_end
 from fluxline_cli.stack.state import HomeLock, ProgramState, StackState
@@ -80,6 +81,21 @@ class Stack:
         self.state = self._describe()
         self._changed()
         return self.state
+
+    async def start_servers(self) -> Ports:
+        """Start PostgreSQL and NATS alone, for work on what they keep; returns their ports. Raises StackError."""
+        self.layout.create()
+        ports = port_choice.choose(PORT_NAMES, auto=self._auto_ports)
+        credentials = Credentials.of(self.layout.credentials_file)
+        self._environments = Environments(os.environ, self.layout, ports, credentials, self.providers)
+        self.operator_url = credentials.nats_url(OPERATOR, ports["nats"])
+        plain = self._environments.plain()
+        await asyncio.to_thread(initialise, self.layout, credentials)
+        await asyncio.gather(
+            self.supervisor.start_and_wait(postgres_program(self.layout, ports, plain)),
+            self.supervisor.start_and_wait(nats_program(self.layout, ports, credentials, plain)),
+        )
+        return ports
 
     async def _start_nats(self) -> None:
         environments = self._environments

@@ -16,7 +16,7 @@ from fluxline_publisher.errors import LicenseNotAccepted, WeightsDamaged, Weight
 from fluxline_publisher.names import repo_name
 from fluxline_publisher.publication import Hub, publication
 from fluxline_publisher.repositories import CreatedRepository, Repositories, models_prefix
-from fluxline_publisher.weights import TrainedFiles, unpack
+from fluxline_publisher.weights import TrainedFiles, check, unpack
 
 _DOWNLOADS: Final = 2
 
@@ -83,9 +83,7 @@ class Publisher:
         """
         repo_id = await self._repo_id(job)
         with TemporaryDirectory(prefix="publisher-") as name:
-            folder = Path(name)
-            await self._download(job, claim, folder / "trained_model.tar")
-            trained = await asyncio.to_thread(unpack, folder / "trained_model.tar", folder / "files")
+            trained = await self._trained(job, claim, Path(name))
             async with claim:
                 await report(0, trained.size_bytes)
                 model = await self._create(job, repo_id, trained)
@@ -95,7 +93,7 @@ class Publisher:
                 await claim.published()
 
     async def _create(self, job: TrainingSucceeded, repo_id: str | None, trained: TrainedFiles) -> Model:
-        key = f"{models_prefix(job.training_id)}lora.safetensors"
+        key = _key_of(job)
         await self.storage.put(key, trained.weights, content_type="application/octet-stream")
         published = await self._to_hub(job, repo_id, trained) if repo_id else None
         return Model(key, trained.sha256, trained.size_bytes, published)
@@ -116,6 +114,21 @@ class Publisher:
             raise LicenseNotAccepted
         return await self.hub.repo_id(repo_name(job))
 
+    async def _trained(self, job: TrainingSucceeded, claim: Claim, folder: Path) -> TrainedFiles:
+        """What was trained: out of the trainer's archive, else our own copy of it, which is younger than its event.
+
+        Only that is there when the model was published after the backup that the databases were restored from.
+        """
+        try:
+            await self._download(job, claim, folder / "trained_model.tar")
+        except WeightsGone:
+            copy = await self.storage.stat(_key_of(job))
+            if copy is None or copy.last_modified < job.occurred_at:
+                raise
+            await self.storage.get(copy.key, folder / "lora.safetensors")
+            return await asyncio.to_thread(check, folder / "lora.safetensors")
+        return await asyncio.to_thread(unpack, folder / "trained_model.tar", folder / "files")
+
     async def _download(self, job: TrainingSucceeded, claim: Claim, target: Path) -> None:
         """The trainer's archive as announced; a wrong hash gets a second download.
 
@@ -130,6 +143,10 @@ class Publisher:
             if await asyncio.to_thread(_sha256, target) == job.sha256:
                 return
         raise WeightsDamaged(key=job.weights_key)
+
+
+def _key_of(job: TrainingSucceeded) -> str:
+    return f"{models_prefix(job.training_id)}lora.safetensors"
 
 
 def _sha256(path: Path) -> str:

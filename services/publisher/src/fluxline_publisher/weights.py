@@ -39,11 +39,15 @@ def unpack(tar: Path, folder: Path) -> TrainedFiles:
         WeightsUnusable: the safetensors library does not open the weights, or they are no LoRA.
     """
     extracted = open_weights(tar).extract(folder)
-    _check_lora(extracted.weights)
-    with extracted.weights.open("rb") as file:
+    return check(extracted.weights, extracted.config, extracted.captions)
+
+
+def check(weights: Path, config: Path | None = None, captions: tuple[Path, ...] = ()) -> TrainedFiles:
+    """The files, once the library has opened the weights; blocking. Raises WeightsUnusable."""
+    _check_lora(weights)
+    with weights.open("rb") as file:
         sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-    size_bytes = extracted.weights.stat().st_size
-    return TrainedFiles(extracted.weights, sha256, size_bytes, extracted.config, extracted.captions)
+    return TrainedFiles(weights, sha256, weights.stat().st_size, config, captions)
 
 
 def _check_lora(path: Path) -> None:

@@ -62,7 +62,7 @@ def build(settings: TrainerSettings, storage: Storage) -> Service:
         service.on_close(close)  # the last one first
     service.ready("postgres", database.check)
     service.ready("storage", storage.check)
-    relay = Relay(database, service.bus, needed=STILL_NEEDED)
+    relay = Relay(database, service.bus, needed=STILL_NEEDED, with_inbox=True)
     relay.observe(service.metrics.registry)
     service.background("outbox", relay.run)
     service.background("audit", Auditor(jobs, api, timedelta(seconds=settings.audit_s)).run)

@@ -1,4 +1,8 @@
-"""Looks for trainings that were paid for twice, and stops them: the last line behind intent and reconciliation."""
+"""Looks for trainings that were paid for twice, and stops them: the last line behind intent and reconciliation.
+
+One whose destination is named as ours are, and that no job knows, is only told of: it may be another installation's, or
+was begun after the backup that our database was restored from.
+"""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -9,6 +13,7 @@ from fluxline.runtime.logs import get_logger
 from fluxline_trainer.errors import ProviderError
 from fluxline_trainer.jobs import Jobs, OwnRuns
 from fluxline_trainer.provider import Provider, ProviderRun
+from fluxline_trainer.submission import is_destination
 
 LOOK_BACK = timedelta(hours=3)
 
@@ -25,6 +30,7 @@ class Auditor:
         self._jobs = jobs
         self._provider = provider
         self._every = every
+        self._told: set[str] = set()
 
     async def run(self) -> None:
         """For ever; what cannot be reached is asked again next time."""
@@ -47,7 +53,17 @@ class Auditor:
         for run in rogue:
             log.error("training.duplicate_canceled", provider_id=run.id, kept=known[run.destination or ""].provider_id)
             await self._provider.cancel(run.id)
+        await self._tell_unknown(running)
         return len(rogue)
+
+    async def _tell_unknown(self, running: list[ProviderRun]) -> None:
+        """Once for each run, for as long as it is going."""
+        ours = {run.id: run.destination for run in running if run.destination and is_destination(run.destination)}
+        known = await self._jobs.known(list(ours.values()))
+        unknown = {run_id: destination for run_id, destination in ours.items() if destination not in known}
+        for run_id in unknown.keys() - self._told:
+            log.warning("training.unknown_run", provider_id=run_id, destination=unknown[run_id])
+        self._told = set(unknown)
 
     async def _recent(self) -> AsyncIterator[ProviderRun]:
         oldest = datetime.now(UTC) - LOOK_BACK

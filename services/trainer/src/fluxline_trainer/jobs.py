@@ -57,6 +57,7 @@ _OWN_RUNS = """
 SELECT destination, provider_id, ended_runs, state = 'canceled' AS canceled FROM jobs
 WHERE destination = ANY($1::text[]) AND state <> 'submitting'
 """
+_DESTINATIONS = "SELECT destination FROM jobs WHERE destination = ANY($1::text[])"
 _OVERTAKEN = """
 SELECT true FROM jobs WHERE training_id = $1 AND state IN ('zip_ready', 'submitting', 'training')
     AND (run <> $2 OR cancel->>'event_id' IS DISTINCT FROM $3)
@@ -164,6 +165,11 @@ class Jobs:
             row["destination"]: OwnRuns(row["provider_id"], frozenset(row["ended_runs"]), row["canceled"])
             for row in rows
         }
+
+    async def known(self, destinations: Sequence[str]) -> set[str]:
+        """Those of the destinations that a job has, whatever its state."""
+        rows = await self._database.pool.fetch(_DESTINATIONS, list(destinations))
+        return {row["destination"] for row in rows}
 
 
 def _ids(rows: Sequence[asyncpg.Record]) -> list[UUID]:

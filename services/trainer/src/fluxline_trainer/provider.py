@@ -71,8 +71,8 @@ class Provider(Protocol):
         """The name of the account that the key belongs to."""
         ...
 
-    async def ensure_destination(self, owner: str, name: str) -> None:
-        """Make the model that receives the result, private, unless it is there."""
+    async def ensure_destination(self, owner: str, name: str) -> bool:
+        """Make the model that receives the result, private, unless it is there; True when it was."""
         ...
 
     async def delete_model(self, model: str) -> None:

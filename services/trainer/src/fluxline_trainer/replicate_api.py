@@ -66,13 +66,14 @@ class ReplicateApi:
         """See Provider."""
         return _text(await self._call("GET", "/v1/account"), "username")
 
-    async def ensure_destination(self, owner: str, name: str) -> None:
+    async def ensure_destination(self, owner: str, name: str) -> bool:
         """See Provider; `hardware` is required and changed by Replicate to what the trained model needs."""
         body = {"owner": owner, "name": name, "visibility": "private", "hardware": self._hardware}
         try:
             await self._call("POST", "/v1/models", body)
         except AlreadyExists:
-            return
+            return True
+        return False
 
     async def delete_model(self, model: str) -> None:
         """See Provider."""

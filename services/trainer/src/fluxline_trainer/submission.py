@@ -4,6 +4,7 @@ A job in `submitting` may have been paid for. Whoever finds one looks for it at 
 still not there after the settle window, which must exceed the provider's worst list lag, is submitted again.
 """
 
+import re
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -25,6 +26,9 @@ MAX_SUBMISSIONS = 3
 CLOCK_MARGIN = timedelta(minutes=5)
 """How far the provider's clock may be from ours."""
 CRASH_CHECK = timedelta(seconds=30)
+FORGOTTEN = timedelta(days=7)
+"""How far back a run is looked for that the database knows nothing of: it was restored from a backup."""
+_DESTINATION = re.compile(r"[^/]+/fluxline-[0-9a-f]{12}")
 _PREFERENCE = (RunStatus.SUCCEEDED, RunStatus.PROCESSING, RunStatus.STARTING, RunStatus.FAILED)
 
 log = get_logger(__name__)
@@ -57,7 +61,9 @@ class Submitter:
     async def submit(self, locked: LockedJob) -> None:
         """Verify and prepare what costs nothing, announce the intent, then send the one request."""
         url = await self._links.checked(locked.job.cause.zip_key, locked.job.cause.size_bytes)
-        await self._prepare(locked)
+        if await self._prepare(locked):
+            await self._doubt(locked)
+            return
         now = self._clock()
         job = locked.job
         announced = replace(
@@ -103,16 +109,29 @@ class Submitter:
             return False
         return True
 
-    async def _prepare(self, locked: LockedJob) -> None:
-        """Destination and trainer version, decided once and kept with the job."""
+    async def _prepare(self, locked: LockedJob) -> bool:
+        """Destination and trainer version, decided once and kept with the job.
+
+        True when the destination was there before the job had one: a database that was restored from a backup may have
+        forgotten a run.
+        """
         job = locked.job
         owner, _, name = (job.destination or "").partition("/")
         if not name:
             owner, name = await self._account(), destination_name(job.training_id)
-        await self._provider.ensure_destination(owner, name)
         version = job.trainer_version or await self._provider.latest_version(self._rules.trainer)
+        was_there = await self._provider.ensure_destination(owner, name)
         if (job.destination, job.trainer_version) != (f"{owner}/{name}", version):
             await locked.save(replace(job, destination=f"{owner}/{name}", trainer_version=version))
+        return was_there and job.destination is None
+
+    async def _doubt(self, locked: LockedJob) -> None:
+        """As if a request had been announced: what may have been paid for is looked for first."""
+        job, now = locked.job, self._clock()
+        log.warning("submission.destination_known", destination=job.destination)
+        doubtful = replace(job, state=JobState.SUBMITTING, submit_at=now, first_submit_at=now - FORGOTTEN)
+        await locked.save(replace(doubtful, next_check_at=now + CRASH_CHECK))
+        await self.reconcile(locked)
 
     async def _account(self) -> str:
         if self._owner is None:
@@ -166,6 +185,11 @@ class Submitter:
 def destination_name(training_id: UUID) -> str:
     """The model that a training's result goes to: the same on every attempt, so that it tags the run."""
     return f"fluxline-{training_id.hex[:12]}"
+
+
+def is_destination(model: str) -> bool:
+    """Whether `owner/name` is named as `destination_name` does."""
+    return _DESTINATION.fullmatch(model) is not None
 
 
 def order_of(job: Job, rules: SubmissionRules, zip_url: str) -> Order:

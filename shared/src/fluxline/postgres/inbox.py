@@ -1,8 +1,12 @@
 """The inbox: an event has its effect once, however often it is delivered."""
 
+from datetime import timedelta
 from uuid import UUID
 
-from fluxline.postgres.pool import Connection
+from fluxline.postgres.pool import Connection, Database
+
+KEEP = timedelta(days=100)
+"""Longer than any stream keeps a message that could come again: dead letters are kept for 90 days."""
 
 TABLE_SQL = """
 CREATE TABLE inbox (
@@ -26,3 +30,8 @@ async def first_time(connection: Connection, consumer: str, event_id: UUID) -> b
         )
         is not None
     )
+
+
+async def purge(database: Database) -> None:
+    """Forget what was handled longer than `KEEP` ago."""
+    await database.pool.execute("DELETE FROM inbox WHERE handled_at < now() - $1::interval", KEEP)

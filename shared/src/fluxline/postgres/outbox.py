@@ -19,6 +19,7 @@ from nats.js.api import PubAck
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from fluxline.contracts.event import Event
+from fluxline.postgres import inbox
 from fluxline.postgres.audit import WINDOW, Audit, EventLog
 from fluxline.postgres.pool import Connection, Database, database_error
 from fluxline.runtime.bus import Bus, MessageRefused
@@ -93,6 +94,7 @@ class Relay:
     """Publishes what the outbox holds. Any number may run: each row is published by one at a time.
 
     `needed` is an SQL condition on a row of `outbox`: what the stream lost is published again only where it holds.
+    `with_inbox` says that the schema has an inbox, which the daily purge clears too.
     The audit looks every `audit_s`, and when the stream looks as if it had lost messages (see `Audit`).
     """
 
@@ -104,8 +106,10 @@ class Relay:
         *,
         audit_s: float = AUDIT_S,
         window: timedelta = WINDOW,
+        with_inbox: bool = False,
     ) -> None:
         self.database = database
+        self.with_inbox = with_inbox
         self.bus = bus
         self.audit_s = audit_s
         self._events = EventLog(bus)
@@ -148,8 +152,10 @@ class Relay:
         return lost
 
     async def purge(self) -> None:
-        """Drop rows published longer than `KEEP` ago."""
+        """Drop rows published longer than `KEEP` ago, and what the inbox beside them remembers for too long."""
         await self.database.pool.execute(_PURGE, KEEP)
+        if self.with_inbox:
+            await inbox.purge(self.database)
 
     async def oldest_age_s(self) -> float:
         """Age of the first unpublished row in seconds; 0 when all is out."""

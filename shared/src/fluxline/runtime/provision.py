@@ -83,7 +83,15 @@ async def _ensure_stream(jetstream: JetStreamContext, config: StreamConfig, *, o
         except BadRequestError:  # somebody else made it in the meantime
             pass
     if not only_missing:
+        found = (await jetstream.stream_info(config.name or "")).config
+        if _has_more_room(config, found):
+            config = config.evolve(max_bytes=found.max_bytes)
         await jetstream.update_stream(config)
+
+
+def _has_more_room(wanted: StreamConfig, found: StreamConfig) -> bool:
+    """Whether an operator gave the stream more room than the catalog does: that stays (docs/scaling.md)."""
+    return found.max_bytes in (None, -1) or (found.max_bytes or 0) > (wanted.max_bytes or 0)
 
 
 def _first_sequence() -> int:
@@ -105,8 +113,10 @@ async def _ensure_consumer(jetstream: JetStreamContext, consumer: Consumer, *, o
 
 
 def drift(wanted: StreamConfig | ConsumerConfig, found: StreamConfig | ConsumerConfig) -> list[str]:
-    """The settings in which a server's configuration differs from the catalog's; empty when it is equal."""
-    names = _CHECKED_OF_STREAM if isinstance(wanted, StreamConfig) else _CHECKED_OF_CONSUMER
+    """The settings in which a server's configuration differs from the catalog's; empty when it is equal, or roomier."""
+    names: tuple[str, ...] = _CHECKED_OF_STREAM if isinstance(wanted, StreamConfig) else _CHECKED_OF_CONSUMER
+    if isinstance(wanted, StreamConfig) and isinstance(found, StreamConfig) and _has_more_room(wanted, found):
+        names = tuple(name for name in names if name != "max_bytes")
     return [name for name in names if _plain(getattr(wanted, name)) != _plain(getattr(found, name))]
 
 

@@ -1,0 +1,1 @@
+"""Backup and restore of what a deployment keeps: the database, the streams with facts of their own, a list of files."""
