@@ -12,7 +12,7 @@ EXPORT = $(BIN)/uv export --quiet --no-emit-workspace --no-header --format requi
 IMAGES := deploy/docker/requirements
 
 .DEFAULT_GOAL := help
-.PHONY: help setup up demo test check lint types imports unit test-faults test-diagnosis test-docker test-browser test-helm test-upgrade soak test-fuzz bench-collector bench-streams bench-pages docs format lock clean test-containers drill bench-capacity
+.PHONY: help setup up demo test check lint types imports unit test-faults test-diagnosis test-docker test-browser test-helm test-upgrade soak test-fuzz bench-collector bench-streams bench-pages docs format lock clean test-containers drill bench-capacity bench-telemetry test-jaeger
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -102,6 +102,12 @@ bench-streams: setup ## What an open live stream costs the gateway: memory, CPU,
 bench-capacity: setup ## What one job costs each part: CPU, messages, rows, bytes; docs/scaling.md builds on it
 	@$(BIN)/python bench/capacity.py
 
+bench-telemetry: setup ## What traces and metrics cost a message's hop: every span, one trace in 100, FastStream's own
+	@$(BIN)/python bench/telemetry.py
+
+test-jaeger: setup ## A job in a real Jaeger (FLUXLINE_JAEGER=program, or Docker): one trace, all services
+	@FLUXLINE_REQUIRE_JAEGER=1 $(BIN)/pytest -q tests/traces --timeout 300
+
 bench-pages: setup ## What 200 open job pages cost a studio: memory, CPU, time until a change is seen
 	@$(BIN)/python bench/pages.py
 
@@ -109,7 +115,7 @@ screenshots: setup ## Every page of the studio, checked by axe and written to do
 	@mkdir -p docs/images/studio
 	@FLUXLINE_REQUIRE_BROWSER=1 STUDIO_SCREENSHOTS=docs/images/studio $(BIN)/pytest -q tests/browser/test_every_page.py --timeout 600
 
-docs: setup ## Write what is generated: docs/openapi.json, docs/api.md, docs/cli.md, types in docs/clients, users of NATS
+docs: setup ## Write what is generated: docs/openapi.json, docs/api.md, docs/cli.md, docs/metrics.md, types in docs/clients, users of NATS
 	@PYTHONPATH=docs $(BIN)/python -m api_documents
 	@$(BIN)/python -m fluxline.runtime.nats_users --variables > deploy/nats/users/authorization.conf
 

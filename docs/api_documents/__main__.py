@@ -1,12 +1,13 @@
-"""`make docs`: write all that is generated from the gateway's routes and from the commands.
+"""`make docs`: write all that is generated from the gateway's routes, from the commands and from the metrics.
 
 Ends with 1 if the changelog lacks what changed for clients of the API.
 """
 
 import sys
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
-from api_documents import collect, commands, reference, typescript
+from api_documents import collect, commands, metrics, reference, typescript
 
 DOCS = Path(__file__).parents[1]
 CHANGELOG = DOCS.parent / "CHANGELOG.md"
@@ -15,7 +16,10 @@ CHANGELOG = DOCS.parent / "CHANGELOG.md"
 def documents() -> dict[Path, str]:
     """Each generated file and its text."""
     made = collect.gateway_document()
+    with TemporaryDirectory() as folder:
+        shown = metrics.markdown(Path(folder))
     return {
+        DOCS / "metrics.md": shown,
         DOCS / "openapi.json": collect.as_text(made),
         DOCS / "api.md": reference.markdown(made),
         DOCS / "cli.md": commands.markdown(),

@@ -6,15 +6,26 @@ from pathlib import Path
 import httpx
 import pytest
 
+from otlp import OtlpReceiver
 from photos import write_photos
 
-from .running import RunningStack
+pytest.register_assert_rewrite("e2e.telemetry")
+
+from .running import RunningStack  # noqa: E402
 
 
 @pytest.fixture(scope="session")
-def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningStack]:
+def otlp() -> Iterator[OtlpReceiver]:
+    """Where the stack sends its spans."""
+    with OtlpReceiver() as receiver:
+        yield receiver
+
+
+@pytest.fixture(scope="session")
+def stack(tmp_path_factory: pytest.TempPathFactory, otlp: OtlpReceiver) -> Iterator[RunningStack]:
     """The running stack; leaving it checks that nothing of it is left."""
-    with RunningStack(tmp_path_factory.mktemp("stack") / "home") as running:
+    home = tmp_path_factory.mktemp("stack") / "home"
+    with RunningStack(home, OTEL_EXPORTER_OTLP_ENDPOINT=otlp.url) as running:
         yield running
     assert running.exit_status == 0, running.output()
     assert not running.remaining_processes()

@@ -30,9 +30,9 @@ class RunningStack:
 
     exit_status: int | None = None
 
-    def __init__(self, home: Path, **settings: str) -> None:
+    def __init__(self, home: Path, **environment: str) -> None:
         self.home = home
-        self.settings = SETTINGS | settings
+        self._environment = SETTINGS | environment
         self.state_file = home / "stack.json"
         self._output = home.parent / "output"
 
@@ -40,7 +40,11 @@ class RunningStack:
         command = [FLUXLINE, "up", "--ports", "auto", "--sandbox", "--home", str(self.home)]
         with self._output.open("wb") as output:
             self._up = subprocess.Popen(
-                command, env=os.environ | self.settings, stdout=output, stderr=subprocess.STDOUT, start_new_session=True
+                command,
+                env=os.environ | self._environment,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
             )
         deadline = time.monotonic() + START_TIMEOUT_S
         while not self.state_file.exists():

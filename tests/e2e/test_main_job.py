@@ -15,6 +15,20 @@ import pytest
 from polling import poll_until
 
 from .running import RunningStack, job, submit, until_status, upload
+from .telemetry import (  # noqa: F401  # they share this file's stack
+    ran,
+    test_a_webhook_is_linked_from_the_job,
+    test_calls_continue_the_callers_trace,
+    test_every_edge_is_in_a_trace,
+    test_every_service_has_every_signal,
+    test_failures_are_told_by_category,
+    test_logs_of_a_job_name_its_trace_and_its_span,
+    test_one_job_is_one_trace_of_all_services_in_which_every_parent_is_known,
+    test_polling_makes_no_spans_and_a_training_makes_one,
+    test_probes_and_sweeps_make_no_spans,
+    test_quiet_events_are_of_the_trace_too,
+    test_storage_providers_and_databases_are_in_the_traces,
+)
 
 HUB_TOKEN = "hf_sandboxsandboxsandboxsandboxsandbox"
 TRACE_ID = "4bf92f3577b34da6a3ce929d0e0e4736"

@@ -32,7 +32,8 @@ EVENTS = int(os.environ.get("COLLECTOR_TEST_EVENTS", "10000"))
 @pytest.fixture
 async def client(database: Database, store: EventStore) -> AsyncIterator[httpx.AsyncClient]:
     app = FastAPI()
-    app.include_router(router(store, Teller(History(database), "http://jaeger:16686"), SecretStr(TOKEN)))
+    teller = Teller(History(database), "http://jaeger:16686/trace/{trace_id}")
+    app.include_router(router(store, teller, SecretStr(TOKEN)))
     headers = {"Authorization": f"Bearer {TOKEN}"}
     transport = httpx.ASGITransport(app)
     async with httpx.AsyncClient(transport=transport, base_url="http://collector", headers=headers) as client:

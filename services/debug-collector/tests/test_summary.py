@@ -25,6 +25,8 @@ from .stories import (
 
 UPLOADED = "Completed: Model published to https://huggingface.co/ada/x"
 
+PAGE = "http://jaeger:16686/trace/{trace_id}"
+
 
 def to_the_upload() -> Story:
     return Story().zipped().trained()
@@ -445,7 +447,7 @@ def test_the_log_tells_progress_once_and_how_often_it_was_told() -> None:
 
 def test_a_trace_can_be_looked_at_where_jaeger_is() -> None:
     story = Story()
-    summary = summarise(story.training_id, story.events(), now=story.now, jaeger_url="http://jaeger:16686/")
+    summary = summarise(story.training_id, story.events(), now=story.now, trace_url=PAGE)
     assert summary.trace_url == f"http://jaeger:16686/trace/{TRACE}"
 
 
@@ -477,4 +479,4 @@ def test_a_cancelation_of_an_older_run_ends_no_newer_one() -> None:
 def test_what_is_no_trace_id_makes_no_address() -> None:
     story = Story()
     events = [event.model_copy(update={"trace_id": "../../x"}) for event in story.events()]
-    assert summarise(story.training_id, events, now=story.now, jaeger_url="http://jaeger:16686").trace_url is None
+    assert summarise(story.training_id, events, now=story.now, trace_url=PAGE).trace_url is None

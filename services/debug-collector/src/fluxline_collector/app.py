@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from functools import partial
 from http import HTTPStatus
+from typing import Any
 
 import asyncpg
 from fastapi import FastAPI, Request
@@ -13,11 +14,12 @@ from fastapi.responses import Response
 from starlette.exceptions import HTTPException
 from starlette.routing import Route
 
-from fluxline.contracts.catalog import COLLECTOR, COLLECTOR_LOGS
+from fluxline.contracts.catalog import COLLECTOR, COLLECTOR_LOGS, COLLECTOR_TRACES
 from fluxline.contracts.errors import FluxlineError
 from fluxline.postgres.pool import Database, database_error
 from fluxline.runtime.service import Service
 from fluxline.runtime.settings import load
+from fluxline.runtime.telemetry import http_telemetry, make_exporter
 from fluxline_collector import insight_routes, log_routes
 from fluxline_collector.alerts import routes as alert_routes
 from fluxline_collector.alerts.channels import channels_of
@@ -26,6 +28,7 @@ from fluxline_collector.alerts.outbox import Outbox
 from fluxline_collector.alerts.retention import AlertRetention
 from fluxline_collector.alerts.sight import StreamSight
 from fluxline_collector.api import router
+from fluxline_collector.failed_traces import FailedTraces
 from fluxline_collector.history import History
 from fluxline_collector.housekeeping import EVERY_S, RETRY_S, Housekeeping
 from fluxline_collector.insights import Answers
@@ -36,8 +39,11 @@ from fluxline_collector.metrics import AlertMetrics, CollectorMetrics, LagMetric
 from fluxline_collector.periodic import periodically
 from fluxline_collector.settings import CollectorSettings
 from fluxline_collector.store import EventStore
+from fluxline_collector.stream_sizes import EVERY_S as STREAMS_S
+from fluxline_collector.stream_sizes import StreamSizes
 from fluxline_collector.teller import Teller
 
+_UNTRACED = ("/healthz", "/readyz", "/metrics")
 Work = Callable[[], Awaitable[object]]
 
 
@@ -45,15 +51,21 @@ def build(settings: CollectorSettings) -> tuple[Service, FastAPI]:
     """The service and its HTTP application."""
     service = Service("collector", settings)
     database = Database(settings.database_url.get_secret_value(), "collector")
+    database.observe(service.metrics.registry)
     service.before_start(database.open)
     service.on_close(database.close)
     service.ready("postgres", database.check)
     store = _store_events(service, database, settings)
     logs = LogStore(database, LogMetrics(service.metrics.registry))
     service.consume_batches(COLLECTOR_LOGS, logs.store)
+    exporter = make_exporter(settings.otlp_endpoint) if settings.otlp_endpoint else None
+    service.consume_batches(COLLECTOR_TRACES, FailedTraces(History(database), exporter).handle)
     _sweep(service, "log-retention", LogRetention(database, timedelta(days=settings.keep_log_days)).sweep)
-    app = FastAPI(title="fluxline debug-collector", version="1", lifespan=service.lifespan)
-    teller = Teller(History(database), str(settings.jaeger_url) if settings.jaeger_url else None)
+    app = FastAPI(
+        title="fluxline debug-collector", version="1", lifespan=service.lifespan, telemetry=_telemetry(service)
+    )
+    app.add_middleware(service.metrics.http.around)
+    teller = Teller(History(database), settings.page_of_trace)
     app.include_router(router(store, teller, settings.token))
     app.include_router(log_routes.router(logs, settings.token))
     app.include_router(insight_routes.router(Answers(database), settings.token))
@@ -64,6 +76,10 @@ def build(settings: CollectorSettings) -> tuple[Service, FastAPI]:
     return service, app
 
 
+def _telemetry(service: Service) -> Any:
+    return http_telemetry(service.tracer_provider, lambda scope: scope["path"] in _UNTRACED)
+
+
 def _store_events(service: Service, database: Database, settings: CollectorSettings) -> EventStore:
     """The stream into the tables, the tables at their size, and how far the one is behind the other."""
     store = EventStore(database, CollectorMetrics(service.metrics.registry))
@@ -72,6 +88,8 @@ def _store_events(service: Service, database: Database, settings: CollectorSetti
     _sweep(service, "housekeeping", Housekeeping(database, keep, keep_jobs).sweep)
     lag = Lag(service.bus, database, LagMetrics(service.metrics.registry))
     _repeat(service, "lag", lag.observe, LOOK_S, LOOK_S)
+    sizes = StreamSizes(service.bus, service.metrics.registry)
+    _repeat(service, "stream-sizes", sizes.look, STREAMS_S, STREAMS_S)
     _repeat(service, "loss", lag.count_lost, COUNT_S, LOOK_S)
     return store
 

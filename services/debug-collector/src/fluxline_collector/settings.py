@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from pydantic import BeforeValidator, Field, HttpUrl, SecretStr
+from pydantic import AfterValidator, BeforeValidator, Field, HttpUrl, SecretStr
 from pydantic_settings import NoDecode, SettingsConfigDict
 
 from fluxline.runtime.settings import PostgresUrl, ServiceSettings, postgres_url_field
@@ -10,6 +10,15 @@ from fluxline_collector.alerts.channel_urls import ChannelUrl, channel_urls
 from fluxline_collector.alerts.quiet import QuietHours, quiet_hours
 from fluxline_collector.alerts.rule_file import default_rules, rules_from
 from fluxline_collector.alerts.rules import RuleSet
+
+
+def _is_template(value: str) -> str:
+    if not value.startswith(("http://", "https://")) or "{trace_id}" not in value:
+        raise ValueError("must be an http:// or https:// address with {trace_id} in it")
+    return value
+
+
+TraceUrl = Annotated[str, AfterValidator(_is_template)]
 
 
 class CollectorSettings(ServiceSettings):
@@ -30,6 +39,11 @@ class CollectorSettings(ServiceSettings):
         validation_alias="JAEGER_URL",
         description="set it to where people open Jaeger, like http://127.0.0.1:16686, or leave it out",
     )
+    trace_url: TraceUrl | None = Field(
+        None,
+        validation_alias="FLUXLINE_TRACE_URL",
+        description="set it to the page of a trace, like https://traces.example.com/trace/{trace_id}, or leave it out",
+    )
     alert_rules: Annotated[RuleSet, NoDecode, BeforeValidator(rules_from)] = Field(
         default_factory=default_rules,
         description="set it to the path of a TOML file with rules (see docs/alerts.md), or leave it out",
@@ -46,3 +60,10 @@ class CollectorSettings(ServiceSettings):
         validation_alias="FLUXLINE_STUDIO_URL",
         description="set it to where people open the web console, so that notices link to jobs, or leave it out",
     )
+
+    @property
+    def page_of_trace(self) -> str | None:
+        """The address of a trace's page, with `{trace_id}` in it."""
+        if self.trace_url or not self.jaeger_url:
+            return self.trace_url
+        return f"{str(self.jaeger_url).rstrip('/')}/trace/{{trace_id}}"

@@ -39,7 +39,7 @@ def summarise(
     now: datetime,
     total: int | None = None,
     folded: Mapping[int, int] | None = None,
-    jaeger_url: str | None = None,
+    trace_url: str | None = None,
 ) -> Summary:
     """The summary of a training's events.
 
@@ -68,20 +68,20 @@ def summarise(
         cost=_cost(known),
         diagnosis=diagnose(Case(known, standing, stages, error, waiting, progress, now, len(errors))),
         log=_log(known, folded or {}),
-        **_identity(known, standing, jaeger_url),
+        **_identity(known, standing, trace_url),
     )
 
 
-def _identity(events: Sequence[StoredEvent], standing: Standing, jaeger_url: str | None) -> dict[str, Any]:
+def _identity(events: Sequence[StoredEvent], standing: Standing, trace_url: str | None) -> dict[str, Any]:
     """What the training is called, where its trace is, and from when to when it ran."""
     trace_id = next((event.trace_id for event in events if event.trace_id), None)
-    has_page = jaeger_url and trace_id and _TRACE_ID.fullmatch(trace_id)
+    has_page = trace_url and trace_id and _TRACE_ID.fullmatch(trace_id)
     ended_at = standing.ended_at
     took = max(timedelta(0), ended_at - origin_of(events)) if ended_at else None
     return {
         "name": next((str(event.facts["name"]) for event in events if event.facts.get("name")), None),
         "trace_id": trace_id,
-        "trace_url": f"{jaeger_url.rstrip('/')}/trace/{trace_id}" if jaeger_url and has_page else None,
+        "trace_url": trace_url.replace("{trace_id}", trace_id) if trace_url and trace_id and has_page else None,
         "requested_at": next((event.at for event in events if event.type == "training.requested"), None),
         "ended_at": ended_at,
         "duration_ms": took // timedelta(milliseconds=1) if took is not None else None,

@@ -15,9 +15,9 @@ from fluxline_collector.timeline import timeline_of
 class Teller:
     """Answers from a training's history. Raises HTTPException 404 where there is none."""
 
-    def __init__(self, history: History, jaeger_url: str | None) -> None:
+    def __init__(self, history: History, trace_url: str | None) -> None:
         self._history = history
-        self._jaeger_url = jaeger_url
+        self._trace_url = trace_url
 
     async def summary(self, training_id: UUID) -> Summary:
         """Where the training is, why, and what to do."""
@@ -41,7 +41,7 @@ class Teller:
             now=datetime.now(UTC),
             total=story.total,
             folded=story.folded,
-            jaeger_url=self._jaeger_url,
+            trace_url=self._trace_url,
         )
 
     async def _story(self, training_id: UUID) -> Story:

@@ -4,17 +4,18 @@ From the outside in: headers, CORS, answers to crashes, then the middleware in t
 """
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from fastapi import APIRouter, FastAPI
-from opentelemetry.trace import TracerProvider
+from opentelemetry.sdk.trace import TracerProvider
 from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 from starlette.routing import Route
 from starlette.types import ASGIApp, Lifespan, Message, Receive, Scope, Send
 
+from fluxline.runtime.telemetry import http_telemetry
 from fluxline_gateway import error_handlers
 from fluxline_gateway.answer_headers import DOCS_PATH, AnswerHeaders, docs_policy
 from fluxline_gateway.deps import Gateway
@@ -47,9 +48,10 @@ def make_app(
     *,
     probes: Mapping[str, ASGIApp],
     tracer_provider: TracerProvider,
+    measured: Callable[[ASGIApp], ASGIApp] = lambda app: app,
     lifespan: Lifespan[Any] | None = None,
 ) -> FastAPI:
-    """The ASGI application that serves `routers`, and `probes` by their paths."""
+    """The ASGI application that serves `routers`, and `probes` by their paths; `measured` goes around all of it."""
     app = _Application(
         title=openapi.TITLE,
         version=openapi.VERSION,
@@ -57,15 +59,11 @@ def make_app(
         docs_url=DOCS_PATH,
         redoc_url=None,
         swagger_ui_oauth2_redirect_url=None,
-        telemetry={
-            "tracer_provider": tracer_provider,
-            "metrics": False,
-            "logs": False,
-            "operation_spans": False,
-            "exclude": lambda scope: scope["path"].startswith(_UNTRACED) or carries_ticket(scope),
-        },
+        telemetry=http_telemetry(
+            tracer_provider, lambda scope: scope["path"].startswith(_UNTRACED) or carries_ticket(scope)
+        ),
     )
-    app.state.gateway = gateway
+    app.state.gateway, app.state.measured = gateway, measured
     for router in routers:
         app.include_router(router)
     app.router.routes += [Route(path, _Probe(probe), methods=["GET"]) for path, probe in probes.items()]
@@ -103,7 +101,9 @@ class _Application(FastAPI):
                 max_age=PREFLIGHT_S,
             )
         policy = docs_policy(str(self.openapi_url), f"{self.title} - Swagger UI")
-        return AnswerHeaders(stack, tls=settings.public_url.scheme == "https", docs_policy=policy)
+        stack = AnswerHeaders(stack, tls=settings.public_url.scheme == "https", docs_policy=policy)
+        measured: ASGIApp = self.state.measured(stack)
+        return measured
 
 
 class _Probe:

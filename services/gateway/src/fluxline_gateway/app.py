@@ -24,6 +24,7 @@ from fluxline_gateway.identity.key_use import FLUSH_S as KEY_USE_FLUSH_S
 from fluxline_gateway.images import direct_uploads, review
 from fluxline_gateway.images import routes as images
 from fluxline_gateway.images import upload_routes as image_uploads
+from fluxline_gateway.images.upload_metrics import UploadMetrics
 from fluxline_gateway.live import routes as events
 from fluxline_gateway.live import stream_access, stream_guard
 from fluxline_gateway.live.hub import LiveHub
@@ -40,6 +41,8 @@ from fluxline_gateway.trainings import actions
 from fluxline_gateway.trainings import estimate_routes as training_estimates
 from fluxline_gateway.trainings import routes as trainings
 from fluxline_gateway.trainings.advisories import Advisories
+from fluxline_gateway.trainings.job_metrics import EVERY_S as JOBS_S
+from fluxline_gateway.trainings.job_metrics import JobMetrics
 from fluxline_gateway.trainings.projection import Projection
 from fluxline_gateway.trainings.watchdog import Patience, Watchdog, by_stage
 from fluxline_gateway.webhooks import replicate
@@ -100,12 +103,14 @@ def build(settings: GatewaySettings, storage: Storage) -> tuple[Service, FastAPI
     database = Database(settings.database_url, SCHEMA)
     live = LiveHub(service.bus)
     audit = Audit(service.metrics.registry)
-    gateway = Gateway(settings, database, service.bus, storage, live, audit=audit)
+    uploaded, jobs = UploadMetrics(service.metrics.registry), JobMetrics(service.metrics.registry)
+    gateway = Gateway(settings, database, service.bus, storage, live, audit=audit, uploaded=uploaded)
     service.before_start(database.open)
     service.ready("postgres", database.check)
     service.ready("storage", storage.check)
     relay, registry = Relay(database, service.bus, needed=STILL_NEEDED), service.metrics.registry
-    relay.observe(registry)
+    for shown in (relay, database, live):
+        shown.observe(registry)
     service.background("relay", relay.run)
     service.background("live", live.run)
     service.on_drain(live.end_streams)
@@ -114,10 +119,11 @@ def build(settings: GatewaySettings, storage: Storage) -> tuple[Service, FastAPI
     service.background("watchdog", Watchdog(database, service.bus, registry, patience(settings)).run)
     sender = WebhookSender(database, registry, Poster(settings.webhook_origins))
     service.background("webhooks", sender.run)
+    service.background("jobs", partial(now_and_then, "jobs", partial(jobs.look, database), JOBS_S))
     service.background("housekeeping", Housekeeping(database, storage).run)
     for name, flush, every_s in written_behind(gateway):
         service.background(name, partial(now_and_then, name, flush, every_s))
-    service.consume_batches(GATEWAY, Projection(database, AutomaticSamples(settings)).handle)
+    service.consume_batches(GATEWAY, Projection(database, AutomaticSamples(settings), jobs).handle)
     service.consume_batches(GATEWAY_ADVISORIES, Advisories(service.bus, registry).handle)
     for close in (database.close, storage.close, gateway.http.aclose):
         service.on_close(close)
@@ -128,6 +134,7 @@ def build(settings: GatewaySettings, storage: Storage) -> tuple[Service, FastAPI
         routers(storage),
         probes=service.health.routes(),
         tracer_provider=service.tracer_provider,
+        measured=service.metrics.http.around,
         lifespan=service.lifespan,
     )
     return service, app

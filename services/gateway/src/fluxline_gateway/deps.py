@@ -21,6 +21,7 @@ from fluxline_gateway.identity.keys import Principal
 from fluxline_gateway.identity.oidc import Tokens
 from fluxline_gateway.identity.rate_limits import RateLimits, TooManyRequests
 from fluxline_gateway.images.inspections import Inspections
+from fluxline_gateway.images.upload_metrics import UploadMetrics
 from fluxline_gateway.live.hub import LiveHub
 from fluxline_gateway.live.stream_tickets import StreamTickets
 from fluxline_gateway.settings import GatewaySettings
@@ -51,6 +52,7 @@ class Gateway:
     tickets: StreamTickets = field(default_factory=StreamTickets)
     http: httpx.AsyncClient = field(default_factory=_http_client)
     inspections: Inspections = field(default_factory=Inspections)
+    uploaded: UploadMetrics = field(default_factory=UploadMetrics)
     track_record: TrackRecord = field(default_factory=TrackRecord)
 
     @cached_property

@@ -4,7 +4,7 @@ from fluxline.postgres.pool import Database
 from fluxline.runtime.policy import RetryPolicy
 from fluxline.runtime.service import Service
 from fluxline.runtime.settings import load
-from fluxline.storage import StorageSettings, make_storage
+from fluxline.storage import Storage, StorageSettings, make_storage
 from fluxline_generator.configured import configured
 from fluxline_generator.generator import Generator
 from fluxline_generator.handlers import cancel_handlers, cleanup_handlers, generator_handlers
@@ -16,12 +16,11 @@ from fluxline_generator.stored_images import StoredImages
 from fluxline_generator.waiting import Pace
 
 
-def main() -> int:
-    """Run the service until SIGTERM; returns the exit status."""
-    settings = load(GeneratorSettings)
-    storage = make_storage(load(StorageSettings))
+def build(settings: GeneratorSettings, storage: Storage) -> Service:
+    """The service, ready to run."""
     database = Database(settings.database_url, SCHEMA)
-    providers = configured(settings, storage)
+    service = Service("generator", settings)
+    providers = configured(settings, storage, service.metrics.providers)
     pace = Pace(poll_s=settings.poll_s, run_s=settings.prediction_s, settle_s=settings.settle_s)
     prices = Prices(
         settings.usd_per_second,
@@ -32,14 +31,20 @@ def main() -> int:
     )
     store = GenerationStore(database)
     generator = Generator(store, providers, storage, prices, pace=pace, at_once=settings.runs_at_once)
-    service = Service("generator", settings)
     policy = RetryPolicy(attempts=settings.retry_attempts, base_s=settings.retry_base_s)
     service.consume(generator_handlers(generator, policy=policy))
     service.consume(cancel_handlers(store, policy=policy))
     service.consume(cleanup_handlers(StoredImages(storage), policy=policy))
+    database.observe(service.metrics.registry)
     service.before_start(database.open)
     service.ready("postgres", database.check)
     service.ready("storage", storage.check)
     for close in (database.close, *(provider.close for provider in providers), storage.close):
         service.on_close(close)
-    return service.run()
+    return service
+
+
+def main() -> int:
+    """Run the service until SIGTERM; returns the exit status."""
+    settings = load(GeneratorSettings)
+    return build(settings, make_storage(load(StorageSettings))).run()

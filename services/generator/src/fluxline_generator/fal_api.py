@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import httpx
 
+from fluxline.runtime.provider_calls import ProviderCalls, provider_call
 from fluxline.storage import Storage
 from fluxline_generator.accounts import FAL
 from fluxline_generator.errors import ContentRefused, ProviderRefused
@@ -29,7 +30,10 @@ class FalApi:
     name = "fal"
     lists = False
 
-    def __init__(self, key: str, base_url: str, storage: Storage, *, timeout_s: float) -> None:
+    def __init__(
+        self, key: str, base_url: str, storage: Storage, *, timeout_s: float, calls: ProviderCalls | None = None
+    ) -> None:
+        self.calls = calls or ProviderCalls()
         timeout = httpx.Timeout(timeout_s, connect=CONNECT_TIMEOUT_S)
         self._queue = httpx.AsyncClient(base_url=base_url, timeout=timeout, headers={"Authorization": f"Key {key}"})
         self._files = httpx.AsyncClient(timeout=timeout, follow_redirects=True)
@@ -45,6 +49,7 @@ class FalApi:
             return Order(LORA_MODEL, common | {"weights_key": wanted.weights_key, "lora_scale": wanted.lora_scale})
         return Order(BASE_MODEL, common) if wanted.base_model == FLUX_DEV else None
 
+    @provider_call("generate")
     async def create(self, order: Order) -> Prediction:
         """See Provider. The link to the weights is signed now, and kept nowhere."""
         answer = await self._call("POST", f"/{order.target}", self._body(order))
@@ -54,6 +59,7 @@ class FalApi:
         application = "/".join(order.target.split("/")[:2])
         return _run(f"{application}/requests/{request_id}", "starting")
 
+    @provider_call("predictions.get", polls=True)
     async def get(self, prediction_id: str) -> Prediction | None:
         """See Provider; a refusal of the content is told here, since the queue takes everything."""
         try:
@@ -69,6 +75,7 @@ class FalApi:
             raise
         return _succeeded(prediction_id, status, answer)
 
+    @provider_call("predictions.cancel")
     async def cancel(self, prediction_id: str) -> None:
         """See Provider; fal answers 400 for a run that has ended."""
         try:
@@ -83,6 +90,7 @@ class FalApi:
         for run in none:
             yield run
 
+    @provider_call("result.download")
     async def download(self, url: str, target: Path) -> None:
         """See Provider."""
         await fetch(self._files, FAL, url, target, self._timeout_s)

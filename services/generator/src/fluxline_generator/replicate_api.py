@@ -13,6 +13,7 @@ import httpx
 from pydantic import ValidationError
 from replicate.client import Client
 
+from fluxline.runtime.provider_calls import ProviderCalls, provider_call
 from fluxline_generator.accounts import REPLICATE
 from fluxline_generator.errors import ProviderError, ProviderRefused
 from fluxline_generator.orders import FLUX_DEV, LIMITS, Order
@@ -33,7 +34,8 @@ class ReplicateApi:
     name = "replicate"
     lists = True
 
-    def __init__(self, token: str, base_url: str, *, timeout_s: float) -> None:
+    def __init__(self, token: str, base_url: str, *, timeout_s: float, calls: ProviderCalls | None = None) -> None:
+        self.calls = calls or ProviderCalls()
         timeout = httpx.Timeout(timeout_s, connect=CONNECT_TIMEOUT_S)
         self._transport = httpx.AsyncHTTPTransport()
         # A mounted transport takes the place of the client's own, which repeats reads until our deadline hides why.
@@ -53,12 +55,14 @@ class ReplicateApi:
         """See Provider: the trained version, or the base model where no LoRA is asked for."""
         return order_of(wanted)
 
+    @provider_call("generate")
     async def create(self, order: Order) -> Prediction:
         """See Provider."""
         if order.target == BASE_MODEL:
             return _read(await self._call("POST", f"/v1/models/{order.target}/predictions", {"input": order.input}))
         return _read(await self._call("POST", "/v1/predictions", {"version": order.target, "input": order.input}))
 
+    @provider_call("predictions.get", polls=True)
     async def get(self, prediction_id: str) -> Prediction | None:
         """See Provider."""
         try:
@@ -68,6 +72,7 @@ class ReplicateApi:
                 return None
             raise
 
+    @provider_call("predictions.cancel")
     async def cancel(self, prediction_id: str) -> None:
         """See Provider."""
         try:
@@ -80,7 +85,7 @@ class ReplicateApi:
         """See Provider; pages of a hundred, newest first."""
         url: str | None = "/v1/predictions"
         for _ in range(MAX_PAGES):
-            page = await self._call("GET", str(url))
+            page = await self._page(str(url))
             for item in page.get("results") or ():
                 prediction = _read(item)
                 if prediction.created_at.timestamp() < since_s:
@@ -93,6 +98,11 @@ class ReplicateApi:
                 raise ProviderError("Replicate's list continues at an address that is not Replicate's")
         raise ProviderError(f"Replicate lists more than {MAX_PAGES} pages of predictions since the submission")
 
+    @provider_call("predictions.list")
+    async def _page(self, url: str) -> dict[str, Any]:
+        return await self._call("GET", url)
+
+    @provider_call("result.download")
     async def download(self, url: str, target: Path) -> None:
         """See Provider. The token is sent to Replicate's own hosts only."""
         await fetch(self._files, REPLICATE, url, target, self._timeout_s, self._headers_for(url))

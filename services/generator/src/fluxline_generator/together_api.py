@@ -12,6 +12,7 @@ from typing import Any, Final
 import httpx
 from together import APIConnectionError, APIStatusError, AsyncTogether
 
+from fluxline.runtime.provider_calls import ProviderCalls, provider_call
 from fluxline.storage import Storage
 from fluxline_generator.accounts import TOGETHER
 from fluxline_generator.lora_links import take_loras
@@ -34,8 +35,17 @@ class TogetherApi:
     lists = False
 
     def __init__(
-        self, key: str, base_url: str, storage: Storage, *, timeout_s: float, model: str, lora_model: str | None = None
+        self,
+        key: str,
+        base_url: str,
+        storage: Storage,
+        *,
+        timeout_s: float,
+        model: str,
+        lora_model: str | None = None,
+        calls: ProviderCalls | None = None,
     ) -> None:
+        self.calls = calls or ProviderCalls()
         timeout = httpx.Timeout(timeout_s, connect=CONNECT_TIMEOUT_S)
         self._client = AsyncTogether(api_key=key, base_url=base_url, timeout=timeout, max_retries=0)
         self._files = httpx.AsyncClient(timeout=timeout, follow_redirects=True)
@@ -55,6 +65,7 @@ class TogetherApi:
             return None
         return Order(self._lora_model, common | {"weights_key": wanted.weights_key, "lora_scale": wanted.lora_scale})
 
+    @provider_call("generate")
     async def create(self, order: Order) -> Prediction:
         """See Provider; the run has ended. The link to the weights is signed now, and kept nowhere."""
         try:
@@ -82,6 +93,7 @@ class TogetherApi:
         for run in none:
             yield run
 
+    @provider_call("result.download")
     async def download(self, url: str, target: Path) -> None:
         """See Provider."""
         await fetch(self._files, TOGETHER, url, target, self._timeout_s)

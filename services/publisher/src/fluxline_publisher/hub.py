@@ -6,7 +6,8 @@ to it are a few quick repetitions of idempotent upload calls after a broken conn
 
 import asyncio
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -18,6 +19,7 @@ from huggingface_hub.errors import RepositoryNotFoundError
 from huggingface_hub.hf_api import GitCommitInfo, ModelInfo
 
 from fluxline.contracts.job import HubPublication
+from fluxline.runtime.provider_calls import ProviderCalls
 from fluxline_publisher.card import WEIGHTS_NAME, with_samples
 from fluxline_publisher.errors import HubFailed, HubHashMismatch, HubTokenRefused, RepoTaken
 from fluxline_publisher.hub_client import configure_client
@@ -25,6 +27,8 @@ from fluxline_publisher.hub_errors import hub_errors
 from fluxline_publisher.publication import IMAGES, CardUpdate, Publication, commit_title, follows, revision_of
 from fluxline_publisher.weights import CAPTIONS
 
+NAME: Final = "huggingface"
+OPERATIONS: Final = ("account.get", "repos.get", "repos.create", "repos.delete", "commit", "commits.get", "files.get")
 P = ParamSpec("P")
 R = TypeVar("R")
 
@@ -62,7 +66,11 @@ class _Repo:
 class HuggingFace:
     """One account's models under `namespace`; makes itself the process's configuration of huggingface_hub."""
 
-    def __init__(self, endpoint: str, token: str, namespace: str, *, timeout_s: float) -> None:
+    def __init__(
+        self, endpoint: str, token: str, namespace: str, *, timeout_s: float, calls: ProviderCalls | None = None
+    ) -> None:
+        self._calls = calls or ProviderCalls()
+        self._calls.announce(NAME, OPERATIONS)
         configure_client(timeout_s)
         self._api = HfApi(endpoint=endpoint, token=token, library_name="fluxline")
         self._namespace = namespace
@@ -99,8 +107,13 @@ class HuggingFace:
             self._account_checked = False
             raise
 
+    @contextmanager
+    def _calling(self, operation: str, doing: str) -> Iterator[None]:
+        with self._calls.measured(NAME, operation), hub_errors(doing):
+            yield
+
     def _check_account(self) -> None:
-        with hub_errors("Checking HUGGINGFACE_API_TOKEN"):
+        with self._calling("account.get", "Checking HUGGINGFACE_API_TOKEN"):
             account = self._api.whoami()
             names = {account["name"], *(org["name"] for org in account.get("orgs", ()))}
             role = account.get("auth", {}).get("accessToken", {}).get("role")
@@ -127,7 +140,7 @@ class HuggingFace:
         repo = self._find(repo_id)
         if repo is None or not repo.holds_only(title):
             return repo is None
-        with hub_errors(f"Deleting {repo_id}"):
+        with self._calling("repos.delete", f"Deleting {repo_id}"):
             try:
                 self._api.delete_repo(repo_id)
             except RepositoryNotFoundError as error:
@@ -156,18 +169,19 @@ class HuggingFace:
         """The card as it is in the commit that was looked at."""
         if not repo.paths("README.md"):
             return None
-        with hub_errors(f"Reading the card of {repo_id}"), TemporaryDirectory(prefix="publisher-") as folder:
+        doing = f"Reading the card of {repo_id}"
+        with self._calling("files.get", doing), TemporaryDirectory(prefix="publisher-") as folder:
             card = self._api.hf_hub_download(repo_id, "README.md", revision=repo.info.sha, local_dir=folder)
             return Path(card).read_text(encoding="utf-8", errors="replace")
 
     def _require_images(self, repo_id: str, commit: str, update: CardUpdate) -> None:
-        with hub_errors(f"Checking {repo_id}"):
+        with self._calling("commits.get", f"Checking {repo_id}"):
             info = self._api.model_info(repo_id, revision=commit, timeout=self._timeout_s)
         if missing := set(update.images) - {file.rfilename for file in info.siblings or ()}:
             raise HubFailed(f"Hugging Face does not show {min(missing)} after a commit to {repo_id}")
 
     def _find(self, repo_id: str) -> _Repo | None:
-        with hub_errors(f"Looking for {repo_id}"):
+        with self._calling("repos.get", f"Looking for {repo_id}"):
             try:
                 info = self._api.model_info(repo_id, timeout=self._timeout_s)
                 return _Repo(info, self._api.list_repo_commits(repo_id))
@@ -177,7 +191,7 @@ class HuggingFace:
                 raise  # a refused token looks like a missing repository
 
     def _create(self, repo_id: str, private: bool) -> _Repo:
-        with hub_errors(f"Creating {repo_id}"):
+        with self._calling("repos.create", f"Creating {repo_id}"):
             self._api.create_repo(repo_id, private=private, exist_ok=True)
         repo = self._find(repo_id)
         if repo is None:
@@ -188,7 +202,7 @@ class HuggingFace:
         self, repo_id: str, repo: _Repo, title: str, files: Mapping[str, bytes | Path], old: Sequence[str] = ()
     ) -> str:
         """All files in one commit on top of what was looked at; a commit in between makes the hub refuse this one."""
-        with hub_errors(f"Uploading to {repo_id}"):
+        with self._calling("commit", f"Uploading to {repo_id}"):
             added = [CommitOperationAdd(path, content) for path, content in files.items()]
             commit = self._api.create_commit(
                 repo_id,
@@ -202,7 +216,7 @@ class HuggingFace:
 
     def _holds(self, repo_id: str, commit: str, sha256: str) -> bool:
         """Whether the commit's only weights have this hash, by the hub's own record of what it stored."""
-        with hub_errors(f"Checking {repo_id}"):
+        with self._calling("commits.get", f"Checking {repo_id}"):
             info = self._api.model_info(repo_id, revision=commit, files_metadata=True, timeout=self._timeout_s)
         weights = [file for file in info.siblings or () if file.rfilename.endswith(".safetensors")]
         hashes = {file.rfilename: file.lfs.sha256 if file.lfs else None for file in weights}

@@ -12,6 +12,7 @@ from typing import Final, Protocol, Self
 from fluxline.contracts.events import TrainingSucceeded
 from fluxline.contracts.job import HubPublication
 from fluxline.storage import ObjectMissing, Storage
+from fluxline.weights.traffic import WeightsTraffic
 from fluxline_publisher.errors import LicenseNotAccepted, WeightsDamaged, WeightsGone
 from fluxline_publisher.names import repo_name
 from fluxline_publisher.publication import Hub, publication
@@ -70,10 +71,11 @@ class Claim(Protocol):
 class Publisher:
     """Publishes trained models; doing it twice is doing it once."""
 
-    def __init__(self, storage: Storage, hub: Hub) -> None:
+    def __init__(self, storage: Storage, hub: Hub, traffic: WeightsTraffic | None = None) -> None:
         self.storage = storage
         self.hub = hub
         self.repositories = Repositories(storage)
+        self.traffic = traffic or WeightsTraffic()
 
     async def publish(self, job: TrainingSucceeded, claim: Claim, report: Report, announce: Announce) -> None:
         """Check the weights; under the claim store them, publish them unless the owner said no, and announce the model.
@@ -95,6 +97,7 @@ class Publisher:
     async def _create(self, job: TrainingSucceeded, repo_id: str | None, trained: TrainedFiles) -> Model:
         key = _key_of(job)
         await self.storage.put(key, trained.weights, content_type="application/octet-stream")
+        self.traffic.gave(trained.size_bytes)
         published = await self._to_hub(job, repo_id, trained) if repo_id else None
         return Model(key, trained.sha256, trained.size_bytes, published)
 
@@ -103,6 +106,7 @@ class Publisher:
         if not await self.hub.exists(repo_id):
             await self.repositories.note(job.training_id, CreatedRepository(repo=repo_id))
         published = await self.hub.publish(repo_id, publication(job, repo_id, trained))
+        self.traffic.gave(trained.size_bytes)
         if await self.repositories.created_for(job.training_id):
             await self.repositories.note(job.training_id, CreatedRepository(repo=repo_id, announced=True))
         return published
@@ -136,7 +140,8 @@ class Publisher:
         """
         for _ in range(_DOWNLOADS):
             try:
-                await self.storage.get(job.weights_key, target)
+                stored = await self.storage.get(job.weights_key, target)
+                self.traffic.took(stored.size_bytes)
             except ObjectMissing as error:
                 await claim.require_open()
                 raise WeightsGone(key=job.weights_key) from error

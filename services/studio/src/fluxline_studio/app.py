@@ -1,19 +1,25 @@
 """The studio, put together: settings → gateway client, sessions, templates → HTTP application."""
 
+import asyncio
 import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, MutableMapping
 from contextlib import asynccontextmanager
+from typing import Any
 
 import httpx
 import uvicorn
 from fastapi import FastAPI, Request, Response
+from opentelemetry.sdk.trace import TracerProvider
 from starlette.routing import Route
 
 from fluxline.runtime.draining import DrainingServer
 from fluxline.runtime.health import Health
 from fluxline.runtime.logs import setup_logs
+from fluxline.runtime.loop_lag import measure_loop_lag
+from fluxline.runtime.metrics import Metrics
+from fluxline.runtime.sampling import sampler_of
 from fluxline.runtime.settings import load
-from fluxline.runtime.telemetry import Metrics
+from fluxline.runtime.telemetry import http_telemetry, make_tracer_provider
 from fluxline_studio.assets import Assets
 from fluxline_studio.deps import Studio, make_templates
 from fluxline_studio.draining import LiveStreams
@@ -34,7 +40,7 @@ def make_app(
     issuer: httpx.AsyncBaseTransport | None = None,
 ) -> FastAPI:
     """The application; `transport` and `issuer` stand for the gateway and the issuer of tokens in tests."""
-    assets = Assets()
+    assets, metrics = Assets(), Metrics(NAME)
     secret = settings.secret.get_secret_value()
     sessions = Sessions(secret, hours=settings.session_hours, secure=settings.cookie_secure)
     gateway = GatewayClient(settings.gateway, transport)
@@ -42,15 +48,21 @@ def make_app(
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        lag = asyncio.create_task(measure_loop_lag(metrics.loop_lag))
         yield
+        lag.cancel()
+        await asyncio.to_thread(provider.shutdown)
         await gateway.close()
         if oidc:
             await oidc.close()
 
-    app = FastAPI(title="fluxline Studio", openapi_url=None, lifespan=lifespan)
+    provider = tracer_provider_of(settings, metrics)
+    telemetry = http_telemetry(provider, _is_untraced)
+    app = FastAPI(title="fluxline Studio", openapi_url=None, lifespan=lifespan, telemetry=telemetry)
     templates = make_templates(assets)
     app.state.studio = Studio(settings, gateway, sessions, assets, templates, LiveStreams(), oidc)
-    _add_probes(app, gateway)
+    app.state.registry = metrics.registry
+    _add_probes(app, gateway, metrics)
 
     @app.get("/static/{version}/{name}")
     async def static_file(request: Request, version: str, name: str) -> Response:
@@ -60,11 +72,24 @@ def make_app(
         app.include_router(router)
     add_error_pages(app)
     app.add_middleware(Guards)
+    app.add_middleware(metrics.http.around)
     return app
 
 
-def _add_probes(app: FastAPI, gateway: GatewayClient) -> None:
-    health = Health(Metrics().registry)
+def tracer_provider_of(settings: StudioSettings, metrics: Metrics) -> TracerProvider:
+    """What makes the studio's spans."""
+    sampler = sampler_of(settings.trace_sampler, settings.trace_ratio)
+    return make_tracer_provider(NAME, settings.otlp_endpoint, sampler=sampler, on_dropped=metrics.drop_spans)
+
+
+def _is_untraced(scope: MutableMapping[str, Any]) -> bool:
+    """Probes and files, which say nothing, and the ways of signing in, whose queries hold secrets."""
+    path: str = scope["path"]
+    return path.startswith(("/healthz", "/readyz", "/metrics", "/static/", "/sign-in"))
+
+
+def _add_probes(app: FastAPI, gateway: GatewayClient, metrics: Metrics) -> None:
+    health = Health(metrics.registry)
     health.checks["gateway"] = gateway.check
     for path, route in health.routes().items():
         app.router.routes.append(Route(path, route))

@@ -6,6 +6,8 @@ from typing import Any
 
 import httpx
 
+from fluxline.runtime.envelope import current_trace
+
 TIMEOUT = httpx.Timeout(30.0, connect=5.0)
 STREAM_TIMEOUT = httpx.Timeout(45.0, connect=5.0)
 """The gateway's live streams say something every 15 s."""
@@ -55,7 +57,7 @@ class GatewayClient:
         self, method: str, path: str, key: str, *, headers: Mapping[str, str] | None = None, **request: Any
     ) -> AsyncIterator[httpx.Response]:
         """An answer of status below 400 whose body is yet to be read."""
-        sent = {"Accept": "application/json", **(headers or {}), "Authorization": f"Bearer {key}"}
+        sent = {"Accept": "application/json", **current_trace(), **(headers or {}), "Authorization": f"Bearer {key}"}
         try:
             async with self._http.stream(method, path, headers=sent, **request) as answer:
                 if answer.is_error:

@@ -6,13 +6,15 @@ from datetime import UTC, datetime, timedelta
 from fluxline.contracts.catalog import OUTCOMES_BUCKET, TRAINER_TIMERS
 from fluxline.postgres.outbox import Relay
 from fluxline.postgres.pool import Database
+from fluxline.runtime.metrics import Metrics
 from fluxline.runtime.policy import RetryPolicy
+from fluxline.runtime.provider_calls import ProviderCalls, operations_of
 from fluxline.runtime.register import Registers
 from fluxline.runtime.service import Service
 from fluxline.runtime.settings import load
-from fluxline.runtime.telemetry import Metrics
 from fluxline.storage import Storage, StorageSettings, make_storage
 from fluxline.weights import WeightsLimits
+from fluxline.weights.traffic import WeightsTraffic
 from fluxline_trainer.auditor import Auditor
 from fluxline_trainer.cancel import Canceler
 from fluxline_trainer.cleanup import Cleaner
@@ -50,13 +52,14 @@ def build(settings: TrainerSettings, storage: Storage) -> Service:
     service = Service("trainer", settings)
     url = settings.database_url.get_secret_value()
     database = Database(url, "trainer", max_size=settings.concurrency + SPARE_CONNECTIONS)
-    api = make_api(settings)
+    api = make_api(settings, service.metrics.providers)
     links = ZipLinks(storage, lifetime=timedelta(seconds=settings.zip_link_s))
     jobs = Jobs(database)
     engine = make_engine(settings, jobs, api, links, storage, service.bus, service.metrics)
     workers = Workers(jobs, engine.advance, limit=settings.concurrency)
     intake = Intake(database)
     canceler = Canceler(intake, Registers(service.bus, OUTCOMES_BUCKET), workers.start, DECIDE_EVERY)
+    database.observe(service.metrics.registry)
     service.before_start(database.open)
     for close in (database.close, storage.close, links.close, api.close, workers.close):
         service.on_close(close)  # the last one first
@@ -74,8 +77,10 @@ def build(settings: TrainerSettings, storage: Storage) -> Service:
     return service
 
 
-def make_api(settings: TrainerSettings) -> ReplicateApi:
+def make_api(settings: TrainerSettings, calls: ProviderCalls | None = None) -> ReplicateApi:
     """Replicate as the settings say."""
+    calls = calls or ProviderCalls()
+    calls.announce(ReplicateApi.name, operations_of(ReplicateApi), settings.concurrency)
     return ReplicateApi(
         settings.replicate_api_token.get_secret_value(),
         settings.replicate_base_url,
@@ -83,6 +88,7 @@ def make_api(settings: TrainerSettings) -> ReplicateApi:
         timeout_s=settings.request_timeout_s,
         download_timeout_s=settings.download_timeout_s,
         max_download_bytes=settings.max_weights_bytes,
+        calls=calls,
     )
 
 
@@ -116,7 +122,7 @@ def make_engine(
         confirm=timedelta(seconds=settings.confirm_s),
     )
     submitter = Submitter(provider, links, submission, clock)
-    watcher = Watcher(provider, Results(provider, storage, limits), watching, clock)
+    watcher = Watcher(provider, Results(provider, storage, limits, WeightsTraffic(metrics.registry)), watching, clock)
     stopper = Stopper(provider, submitter, patience, clock)
     return Engine(jobs, submitter, watcher, stopper, patience, timers, metrics, clock)
 

@@ -1,5 +1,6 @@
 """One step of one job at a time: what is due is done, under the job's lock, and the next step is scheduled."""
 
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -11,18 +12,21 @@ from structlog.contextvars import bound_contextvars
 from fluxline.contracts.errors import FluxlineError
 from fluxline.postgres.pool import database_error
 from fluxline.runtime.errors import BrokerUnavailable, as_fluxline_error
+from fluxline.runtime.exemplars import exemplar
 from fluxline.runtime.handlers import training_failed
 from fluxline.runtime.logs import get_logger
+from fluxline.runtime.metrics import Metrics
 from fluxline.runtime.policy import Retry
 from fluxline.runtime.redaction import redact_text
+from fluxline.runtime.spans import completed
 from fluxline.runtime.stages import StageAttempt
-from fluxline.runtime.telemetry import Metrics, continued_trace
+from fluxline.runtime.telemetry import continued_trace
 from fluxline_trainer.errors import SubmissionUnclear
 from fluxline_trainer.job import STAGE, Job, JobState
 from fluxline_trainer.jobs import Jobs, LockedJob, LostJob
 from fluxline_trainer.patience import Patience
 from fluxline_trainer.stopping import Stopper
-from fluxline_trainer.submission import Submitter
+from fluxline_trainer.submission import PROVIDER, Submitter
 from fluxline_trainer.watch import RunEnded, Watcher
 
 TIMER = "trainer"
@@ -114,7 +118,7 @@ class Engine:
             log.warning("step.failed", exc_info=not isinstance(error, FluxlineError), error=str(error))
             await self._after_failure(locked, as_fluxline_error(error))
         if locked.job.state is JobState.SUCCEEDED:
-            self._observe(locked.job.stage(self._clock()), "succeeded")
+            self._observe(locked.job, locked.job.stage(self._clock()), "succeeded")
 
     async def _begin_attempt(self, locked: LockedJob) -> None:
         """A new attempt of the stage, unless one is running."""
@@ -137,7 +141,7 @@ class Engine:
         attempt = job.stage(now)
         ended = replace(later, failures=job.failures + 1, stage_started_at=None)
         await locked.save(ended, attempt.retried(error, outcome.delay_s))
-        self._observe(attempt, "retried", error)
+        self._observe(job, attempt, "retried", error)
 
     async def _fail(self, locked: LockedJob, error: FluxlineError, *, ended: bool = False) -> None:
         """The end of the run; `ended` says that the provider's run is over and has no weights."""
@@ -147,7 +151,7 @@ class Engine:
         end = training_failed(attempt, error)
         await locked.save(failed, attempt.failed(error), *([end] if end else []))
         log.error("training.failed", category=error.category, error=error.message, **error.context)
-        self._observe(attempt, "failed", error)
+        self._observe(locked.job, attempt, "failed", error)
 
     async def _schedule(self, job: Job) -> None:
         """A timer for the next step; without one the sweep does it later."""
@@ -158,9 +162,26 @@ class Engine:
         except BrokerUnavailable as error:
             log.warning("timer.not_set", reason=error.message)
 
-    def _observe(self, attempt: StageAttempt, outcome: str, error: FluxlineError | None = None) -> None:
+    def _observe(self, job: Job, attempt: StageAttempt, outcome: str, error: FluxlineError | None = None) -> None:
         category = error.category.value if error else ""
-        self._metrics.stage_seconds.labels(STAGE.value, outcome, category).observe(attempt.duration_ms / 1000)
+        self._metrics.stage_seconds.labels(STAGE.value, outcome, category).observe(
+            attempt.duration_ms / 1000, exemplar()
+        )
+        completed(
+            STAGE.value,
+            time.time_ns() - attempt.duration_ms * 1_000_000,
+            {
+                "fluxline.training_id": str(job.training_id),
+                "fluxline.stage": STAGE.value,
+                "fluxline.attempt": attempt.attempt,
+                "fluxline.outcome": outcome,
+                "fluxline.provider": PROVIDER,
+                "fluxline.provider_id": job.provider_id,
+                "fluxline.polls": job.polls,
+            },
+            error=category or None,
+            said=redact_text(error.message) if error else "",
+        )
 
 
 def _unclear(job: Job, error: FluxlineError) -> FluxlineError:

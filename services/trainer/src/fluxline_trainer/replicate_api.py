@@ -16,6 +16,7 @@ import httpx
 from pydantic import ValidationError
 from replicate.client import Client
 
+from fluxline.runtime.provider_calls import ProviderCalls, provider_call
 from fluxline.runtime.redaction import redact_text
 from fluxline_trainer.errors import AlreadyExists, AnswerUnreadable, NotFound, ProviderTimeout, ProviderUnreachable
 from fluxline_trainer.provider import Order, ProviderRun
@@ -30,6 +31,8 @@ _NEVER_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, http
 class ReplicateApi:
     """Replicate for one API token. `timeout_s` bounds each call as a whole, `download_timeout_s` a download."""
 
+    name = "replicate"
+
     def __init__(
         self,
         api_token: str,
@@ -39,7 +42,9 @@ class ReplicateApi:
         timeout_s: float = 30.0,
         download_timeout_s: float = 900.0,
         max_download_bytes: int = 4 * 1024**3,
+        calls: ProviderCalls | None = None,
     ) -> None:
+        self.calls = calls or ProviderCalls()
         # A mounted transport takes the place of the client's own, which repeats GETs for minutes.
         self._client = Client(
             api_token,
@@ -62,10 +67,12 @@ class ReplicateApi:
         """Let go of connections."""
         await self._http.aclose()
 
+    @provider_call("account.get")
     async def account(self) -> str:
         """See Provider."""
         return _text(await self._call("GET", "/v1/account"), "username")
 
+    @provider_call("models.create")
     async def ensure_destination(self, owner: str, name: str) -> bool:
         """See Provider; `hardware` is required and changed by Replicate to what the trained model needs."""
         body = {"owner": owner, "name": name, "visibility": "private", "hardware": self._hardware}
@@ -75,6 +82,7 @@ class ReplicateApi:
             return True
         return False
 
+    @provider_call("models.delete")
     async def delete_model(self, model: str) -> None:
         """See Provider."""
         try:
@@ -82,11 +90,13 @@ class ReplicateApi:
         except NotFound:
             return
 
+    @provider_call("models.get")
     async def latest_version(self, trainer: str) -> str:
         """See Provider."""
         model = await self._call("GET", f"/v1/models/{trainer}")
         return _text(model.get("latest_version"), "id")
 
+    @provider_call("trainings.create")
     async def create(self, order: Order) -> ProviderRun:
         """See Provider."""
         body: dict[str, Any] = {"destination": order.destination, "input": dict(order.input)}
@@ -94,6 +104,7 @@ class ReplicateApi:
             body |= {"webhook": order.webhook_url, "webhook_events_filter": ["start", "completed"]}
         return _run(await self._call("POST", f"/v1/models/{order.trainer}/versions/{order.version}/trainings", body))
 
+    @provider_call("trainings.get", polls=True)
     async def get(self, run_id: str) -> ProviderRun:
         """See Provider."""
         return _run(await self._call("GET", f"/v1/trainings/{run_id}"))
@@ -102,7 +113,7 @@ class ReplicateApi:
         """See Provider; a cursor that leaves the API's own address is not followed."""
         path: str | None = "/v1/trainings"
         for _ in range(MAX_PAGES):
-            page = await self._call("GET", path or "")
+            page = await self._page(path or "")
             results = page.get("results")
             if not isinstance(results, list):
                 raise AnswerUnreadable("Replicate's list of trainings has no results.")
@@ -113,10 +124,16 @@ class ReplicateApi:
                 return
             path = f"/v1/trainings?{query}"
 
+    @provider_call("trainings.list")
+    async def _page(self, path: str) -> dict[str, Any]:
+        return await self._call("GET", path)
+
+    @provider_call("trainings.cancel")
     async def cancel(self, run_id: str) -> None:
         """See Provider."""
         await self._call("POST", f"/v1/trainings/{run_id}/cancel")
 
+    @provider_call("weights.download")
     async def download(self, url: str, target: Path) -> None:
         """See Provider."""
         with _translated(self._download_timeout_s):

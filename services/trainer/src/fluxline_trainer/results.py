@@ -14,6 +14,7 @@ from fluxline.contracts.job import Cost
 from fluxline.runtime.redaction import redact_text
 from fluxline.storage import Storage
 from fluxline.weights import WeightsLimits, open_weights
+from fluxline.weights.traffic import WeightsTraffic
 from fluxline_trainer.errors import AnswerUnreadable
 from fluxline_trainer.provider import Provider, ProviderRun, RunOutput
 
@@ -30,10 +31,13 @@ class StoredWeights(NamedTuple):
 class Results:
     """Copies results into storage. Doing it again overwrites the same key with the same bytes."""
 
-    def __init__(self, provider: Provider, storage: Storage, limits: WeightsLimits) -> None:
+    def __init__(
+        self, provider: Provider, storage: Storage, limits: WeightsLimits, traffic: WeightsTraffic | None = None
+    ) -> None:
         self._provider = provider
         self._storage = storage
         self._limits = limits
+        self._traffic = traffic or WeightsTraffic()
 
     async def store(self, training_id: UUID, run: ProviderRun) -> StoredWeights:
         """Fetch the run's tar, check it, and put it at `weights/{training_id}/trained_model.tar`.
@@ -48,6 +52,8 @@ class Results:
             await asyncio.to_thread(open_weights, tar, self._limits)
             sha256 = await asyncio.to_thread(_sha256, tar)
             stored = await self._storage.put(key, tar, content_type="application/x-tar")
+            self._traffic.took(stored.size_bytes)
+            self._traffic.gave(stored.size_bytes)
         return StoredWeights(key, sha256, stored.size_bytes, output.version)
 
 

@@ -6,6 +6,7 @@ nobody else's look, and a process that dies loses nothing but time.
 
 import asyncio
 import re
+import time
 from collections.abc import Awaitable, Callable, Iterable
 from datetime import timedelta
 from uuid import UUID
@@ -13,6 +14,9 @@ from uuid import UUID
 from fluxline.postgres.pool import database_error
 from fluxline.runtime.envelope import Received
 from fluxline.runtime.logs import get_logger
+from fluxline.runtime.spans import completed
+from fluxline.runtime.telemetry import continued_trace
+from fluxline.runtime.trace_context import extracted
 from fluxline_trainer.jobs import Jobs
 
 DRAIN_S = 10.0
@@ -52,7 +56,17 @@ class Workers:
     async def on_timers(self, messages: list[Received]) -> None:
         """Bodies are a training id, or `replicate:<id>` from a verified webhook; anything else is dropped."""
         found = await asyncio.gather(*(self._training_id(message.body) for message in messages))
+        for message, training_id in zip(messages, found, strict=True):
+            if training_id and PROVIDER_KEY.fullmatch(message.body[:200].decode(errors="replace")):
+                await self._tell_of_webhook(training_id, message)
         self.start(training_id for training_id in found if training_id)
+
+    async def _tell_of_webhook(self, training_id: UUID, message: Received) -> None:
+        """In the job's trace, a span that leads to the webhook's own."""
+        job = await self._jobs.find(training_id)
+        with continued_trace(job.trace if job else {}):
+            facts = {"fluxline.training_id": str(training_id), "messaging.destination.name": message.subject}
+            completed("replicate webhook", time.time_ns(), facts, links=[extracted(message.headers)])
 
     async def sweep(self, every: timedelta) -> None:
         """For ever: at once what an ended process left, then what is late by more than `every`."""

@@ -18,6 +18,7 @@ from fluxline.contracts.limits import MIN_IMAGES
 from fluxline.images import ImageRejected
 from fluxline.storage import ObjectMissing, Storage
 from fluxline_zipper.archive import ArchiveFacts, PreparedPhoto, build, verify
+from fluxline_zipper.metrics import ImageMetrics
 from fluxline_zipper.photo import prepare
 
 _DOWNLOADS: Final = 2
@@ -71,9 +72,10 @@ class ArchiveChanged(FluxlineError):
 class Archiver:
     """Builds, stores and deletes archives; disk use is one set of prepared photos and one archive twice."""
 
-    def __init__(self, storage: Storage, *, longest_side: int) -> None:
+    def __init__(self, storage: Storage, *, longest_side: int, metrics: ImageMetrics | None = None) -> None:
         self.storage = storage
         self.longest_side = longest_side
+        self.metrics = metrics or ImageMetrics()
 
     async def bundle(
         self,
@@ -121,7 +123,8 @@ class Archiver:
         size_bytes = 0
         for ref in images:
             name = _archive_name(1 + sum(verdict.accepted for verdict in verdicts))
-            verdict = await self._judge(ref, folder / "original", folder / name)
+            with self.metrics.judging():
+                verdict = await self._judge(ref, folder / "original", folder / name)
             verdicts.append(verdict)
             if verdict.accepted:
                 size_bytes += (folder / name).stat().st_size
@@ -134,9 +137,11 @@ class Archiver:
             await self._download(ref, original)
             width, height = await asyncio.to_thread(_prepare, original, prepared, self.longest_side)
         except ImageRejected as rejected:
+            self.metrics.refuse(rejected.code)
             return ImageVerdict(
                 key=ref.key, sha256=ref.sha256, accepted=False, code=rejected.code, reason=rejected.reason
             )
+        self.metrics.accept(original, prepared)
         return ImageVerdict(
             key=ref.key, sha256=ref.sha256, accepted=True, archive_name=prepared.name, width=width, height=height
         )

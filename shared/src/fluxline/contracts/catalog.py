@@ -133,6 +133,8 @@ COLLECTOR: Final = Consumer("collector", EVENTS_STREAM.subjects, max_deliver=-1,
 COLLECTOR_LOGS: Final = Consumer(
     "collector-logs", LOGS_STREAM.subjects, stream=LOGS_STREAM, max_deliver=-1, max_ack_pending=200, batch=20
 )
+COLLECTOR_TRACES: Final = Consumer("collector-traces", (e.TrainingFailed.subject,), max_deliver=-1, max_ack_pending=100)
+"""Whoever failed is kept whole: of a trace that was not sampled, the collector writes what it knows."""
 CONSUMERS: Final = (
     ZIPPER,
     ZIPPER_CLEANUP,
@@ -149,6 +151,7 @@ CONSUMERS: Final = (
     GATEWAY_ADVISORIES,
     COLLECTOR,
     COLLECTOR_LOGS,
+    COLLECTOR_TRACES,
 )
 OUTCOMES_BUCKET: Final = "outcomes"
 """The key-value bucket in which cancelation and publication compete; see `outcomes`."""

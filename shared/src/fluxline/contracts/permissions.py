@@ -137,7 +137,7 @@ PERMISSIONS: Final[dict[str, Permissions]] = {
     ),
     "collector": _service(
         "collector",
-        (c.COLLECTOR, c.COLLECTOR_LOGS),
+        (c.COLLECTOR, c.COLLECTOR_LOGS, c.COLLECTOR_TRACES),
         (),
         f"{_API}.STREAM.MSG.GET.*",
         f"{_API}.DIRECT.GET.*",

@@ -8,8 +8,11 @@ from contextlib import asynccontextmanager
 from typing import ClassVar, TypeAlias
 
 import asyncpg
+from prometheus_client import CollectorRegistry
 
 from fluxline.contracts.errors import ErrorCategory, FluxlineError
+from fluxline.postgres.connections import Connections, DatabaseConnections
+from fluxline.postgres.query_spans import watch
 from fluxline.runtime.logs import get_logger
 
 COMMAND_TIMEOUT_S = 30.0
@@ -98,6 +101,7 @@ class Database:
             max_size=self._max_size,
             timeout=CONNECT_TIMEOUT_S,
             command_timeout=COMMAND_TIMEOUT_S,
+            init=watch,
             server_settings={"search_path": self.schema, "application_name": f"fluxline-{self.schema}"},
         )
         try:
@@ -106,6 +110,14 @@ class Database:
             await pool.close()
             raise
         return pool
+
+    def observe(self, registry: CollectorRegistry) -> None:
+        """Show the pool's connections in `registry`."""
+        registry.register(DatabaseConnections(self._connections))
+
+    def _connections(self) -> Connections:
+        size, idle = (self._pool.get_size(), self._pool.get_idle_size()) if self._pool else (0, 0)
+        return Connections(used=size - idle, idle=idle, unopened=self._max_size - size)
 
     async def close(self) -> None:
         """Close all connections, running work included after ten seconds."""

@@ -10,7 +10,6 @@ import nats.errors
 import nats.js.errors
 from faststream.exceptions import IncorrectState
 from faststream.nats import NatsBroker, Schedule
-from faststream.nats.opentelemetry import NatsTelemetryMiddleware
 from faststream.security import BaseSecurity
 from nats.js import JetStreamContext
 from nats.js.api import PubAck
@@ -20,9 +19,10 @@ from fluxline.contracts.catalog import DLQ_STREAM, EVENTS_STREAM, TIMERS_STREAM
 from fluxline.contracts.errors import FluxlineError
 from fluxline.contracts.event import Event
 from fluxline.contracts.permissions import inbox_prefix
-from fluxline.runtime.envelope import MSG_ID, Received, body_of, headers_of
+from fluxline.runtime.envelope import MSG_ID, Received, body_of, current_trace, headers_of
 from fluxline.runtime.errors import BrokerUnavailable
 from fluxline.runtime.logs import get_logger
+from fluxline.runtime.message_spans import MessageSpans
 from fluxline.runtime.redaction import redact_text
 
 PUBLISH_TIMEOUT_S = 5.0
@@ -65,6 +65,7 @@ class Bus:
     ) -> None:
         self.service = service
         self.stopping = False
+        self.spans = MessageSpans(tracer_provider)
         self._on_lost = on_lost
         self.broker = NatsBroker(
             [url.strip() for url in nats_url.split(",")],
@@ -79,7 +80,6 @@ class Bus:
             closed_cb=self._on_closed,
             graceful_timeout=graceful_timeout_s,
             apply_types=False,
-            middlewares=[NatsTelemetryMiddleware(tracer_provider=tracer_provider)],
             logger=None,
         )
 
@@ -141,13 +141,14 @@ class Bus:
             await publish_as_it_is(self.jetstream, subject, b"", short, DLQ_STREAM.name)
 
     async def _publish(self, subject: str, body: bytes, headers: dict[str, str], stream: str, **options: Any) -> PubAck:
-        _refuse_too_large(self.jetstream, subject, body, headers)
-        try:
-            return await self.broker.publish(
-                body, subject, headers=headers, stream=stream, timeout=PUBLISH_TIMEOUT_S, **options
-            )
-        except _BROKER_ERRORS as error:
-            raise _as_ours(subject, error) from error
+        with self.spans.publishing(subject, headers, len(body)):
+            _refuse_too_large(self.jetstream, subject, body, headers)
+            try:
+                return await self.broker.publish(
+                    body, subject, headers=headers, stream=stream, timeout=PUBLISH_TIMEOUT_S, **options
+                )
+            except _BROKER_ERRORS as error:
+                raise _as_ours(subject, error) from error
 
 
 async def publish_as_it_is(
@@ -174,6 +175,7 @@ def burial_headers(durable: str, message: Received, error: FluxlineError) -> dic
         "dlq-reason": _header_safe(redact_text(error.message)),
         "dlq-hint": _header_safe(redact_text(error.hint)),
         "dlq-buried-at": datetime.now(UTC).isoformat(),
+        **{f"dlq-{name}": value for name, value in current_trace().items() if name == "traceparent"},
     }
 
 

@@ -22,6 +22,7 @@ from fluxline.contracts.errors import ErrorCategory, FluxlineError
 from fluxline.runtime.bus import BODY_IN_EVENTS, publish_as_it_is
 from fluxline.runtime.envelope import MSG_ID, REPLAY
 from fluxline.runtime.errors import BrokerUnavailable
+from fluxline.runtime.message_spans import link_of
 
 _NOT_OF_THE_MESSAGE = re.compile(r"dlq-|nats-", re.I)
 _REPEATS = re.compile(r"(?::[a-z]\d+)+$")
@@ -49,7 +50,7 @@ class DeadLetter:
 
     `headers` and `body` are the message's own; the body is None where it has gone from EVENTS. `event_id` is that of
     the event, whichever repeat of it failed, and empty if it had none. `training_id` is None where the body is not
-    readable.
+    readable. `link` is the header that leads from a replay to the span that gave the message up.
     """
 
     sequence: int
@@ -65,6 +66,7 @@ class DeadLetter:
     trace_id: str | None
     headers: dict[str, str]
     body: bytes | None
+    link: dict[str, str]
 
 
 @dataclass(frozen=True)
@@ -112,7 +114,7 @@ class DeadLetters:
         letter = await self.get(sequence)
         if letter.body is None:
             raise BodyGone(f"The message of the dead letter {sequence} is not in {EVENTS_STREAM.name} any more")
-        again = {MSG_ID: f"{letter.event_id or 'unknown'}:r{sequence}", REPLAY: str(sequence)}
+        again = {MSG_ID: f"{letter.event_id or 'unknown'}:r{sequence}", REPLAY: str(sequence), **letter.link}
         headers = {**letter.headers, **again}
         ack = await publish_as_it_is(self._jetstream, letter.subject, letter.body, headers, EVENTS_STREAM.name)
         await self._delete(sequence)
@@ -166,6 +168,7 @@ def letter_of(message: RawStreamMsg, body: bytes | None) -> DeadLetter:
         trace_id=_trace_id(headers),
         headers={name: value for name, value in headers.items() if not _NOT_OF_THE_MESSAGE.match(name)},
         body=body,
+        link=link_of(headers),
     )
 
 

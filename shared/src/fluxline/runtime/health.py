@@ -2,19 +2,18 @@
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any
+from collections.abc import Awaitable, Callable
 
-from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+from prometheus_client import CollectorRegistry
+from prometheus_client.exposition import choose_encoder
+
+from fluxline.runtime.asgi import AsgiApp as AsgiApp
+from fluxline.runtime.asgi import Receive, Scope, Send
 
 Check = Callable[[], Awaitable[None]]
 """Returns when well, raises when not."""
-Scope = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
-Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 Answer = tuple[int, bytes, str]
 """Status, body, content type."""
-AsgiApp = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 CHECK_TIMEOUT_S = 2.0
 
@@ -44,7 +43,7 @@ class Health:
         return {
             "/healthz": HealthRoute(self._healthz),
             "/readyz": HealthRoute(self._readyz),
-            "/metrics": HealthRoute(self._metrics),
+            "/metrics": MetricsRoute(self.registry),
         }
 
     async def _healthz(self) -> Answer:
@@ -56,9 +55,6 @@ class Health:
         body = json.dumps({"status": "ok" if ready else "unavailable", "checks": checks}).encode()
         return (200 if ready else 503), body, "application/json"
 
-    async def _metrics(self) -> Answer:
-        return 200, generate_latest(self.registry), CONTENT_TYPE_LATEST
-
 
 class HealthRoute:
     """One path as an ASGI application."""
@@ -69,6 +65,19 @@ class HealthRoute:
     async def __call__(self, _scope: Scope, _receive: Receive, send: Send) -> None:
         """Answer, whatever was asked."""
         await respond(send, *await self.answer())
+
+
+class MetricsRoute:
+    """The registry in the format that is asked for: OpenMetrics has exemplars, Prometheus's own has none."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.registry = registry
+
+    async def __call__(self, scope: Scope, _receive: Receive, send: Send) -> None:
+        """Answer by the request's Accept."""
+        asked = b",".join(value for name, value in scope["headers"] if name == b"accept")
+        encode, content_type = choose_encoder(asked.decode("latin-1"))
+        await respond(send, 200, encode(self.registry), content_type)
 
 
 async def respond(send: Send, status: int, body: bytes, content_type: str) -> None:

@@ -11,7 +11,7 @@ from structlog.typing import Processor
 
 from fluxline.runtime.log_records import LogQueue, QueueHandler, instance_name, record_line, shown
 from fluxline.runtime.redaction import redact, redact_text
-from fluxline.runtime.telemetry import current_trace_id
+from fluxline.runtime.telemetry import current_span_id, current_trace_id
 
 Entry = MutableMapping[str, Any]
 
@@ -89,7 +89,7 @@ def _add_service(service: str) -> Processor:
 
 def _add_trace(_logger: Any, _method: str, entry: Entry) -> Entry:
     if trace_id := current_trace_id():
-        entry["trace_id"] = trace_id
+        entry["trace_id"], entry["span_id"] = trace_id, current_span_id()
     return entry
 
 

@@ -20,6 +20,7 @@ from fluxline.runtime.bus import Bus
 from fluxline.runtime.cancelation import raise_if_canceled
 from fluxline.runtime.errors import BrokerUnavailable
 from fluxline.runtime.logs import get_logger
+from fluxline.runtime.message_metrics import MessageMetrics
 from fluxline.runtime.nats_tls import client_tls
 from fluxline.runtime.provision import consumer_config, drift, provision, stream_config
 from fluxline.runtime.settings import ServiceSettings
@@ -50,8 +51,9 @@ class Unsafe(FluxlineError):
 class Provisioned:
     """The streams and consumers of one service, and whether they are as they have to be."""
 
-    def __init__(self, bus: Bus, settings: ServiceSettings) -> None:
+    def __init__(self, bus: Bus, settings: ServiceSettings, messages: MessageMetrics | None = None) -> None:
         self._bus = bus
+        self._messages = messages or MessageMetrics()
         self._settings = settings
         self.consumers: list[Consumer] = []
 
@@ -79,9 +81,11 @@ class Provisioned:
             await asyncio.sleep(POLL_S)
 
     async def check(self) -> None:
-        """Readiness: every consumer is there; raises otherwise."""
+        """Readiness: every consumer is there; raises otherwise. What the server tells of them goes to the metrics."""
         for consumer in self.consumers:
-            await self._bus.jetstream.consumer_info(consumer.stream.name, consumer.durable, timeout=CALL_TIMEOUT_S)
+            stream, durable = consumer.stream.name, consumer.durable
+            info = await self._bus.jetstream.consumer_info(stream, durable, timeout=CALL_TIMEOUT_S)
+            self._messages.show(durable, info)
 
     async def watch(self) -> None:
         """For ever; raises `Gone` when a consumer is missing twice in a row."""

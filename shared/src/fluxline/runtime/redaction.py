@@ -6,7 +6,7 @@ it may appear in (`known_secrets`). What is clean comes back as it was.
 
 import json
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import BaseModel
 
@@ -21,19 +21,35 @@ from fluxline.runtime.secret_shapes import (
 
 __all__ = ["REDACTED", "know_secrets", "know_settings", "might_hold_secret", "redact", "redact_bytes", "redact_text"]
 
+C = TypeVar("C")
 _known = KnownSecrets()
+
+
+_caches: list[Any] = []
+
+
+def on_new_secrets(cache: C) -> C:
+    """Have an `lru_cache` of redacted values forget them whenever another secret becomes known."""
+    _caches.append(cache)
+    return cache
+
+
+def _know(secrets: Iterable[str]) -> None:
+    _known.add(secrets)
+    for cache in _caches:
+        cache.cache_clear()
 
 
 def know_settings(*settings: BaseModel) -> None:
     """Take out the secrets of these settings, and of the providers' variables, from now on in this process."""
     for item in settings:
-        _known.add(secrets_of(item))
-    _known.add(secrets_of_environment())
+        _know(secrets_of(item))
+    _know(secrets_of_environment())
 
 
 def know_secrets(values: Iterable[str]) -> None:
     """Take out these values from now on in this process; those under eight characters are left out."""
-    _known.add(values)
+    _know(values)
 
 
 def might_hold_secret(data: bytes) -> bool:

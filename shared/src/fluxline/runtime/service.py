@@ -10,20 +10,25 @@ from functools import partial
 import uvicorn
 
 from fluxline.contracts.catalog import Consumer
+from fluxline.runtime.asgi import AsgiApp, Receive, Scope, Send
 from fluxline.runtime.batches import BatchHandler, consume_batches
 from fluxline.runtime.bus import Bus
 from fluxline.runtime.draining import DrainingServer
 from fluxline.runtime.handlers import Handlers
-from fluxline.runtime.health import AsgiApp, Check, Health, Receive, Scope, Send, respond
+from fluxline.runtime.health import Check, Health, respond
 from fluxline.runtime.log_records import LogQueue
 from fluxline.runtime.log_shipping import LogShipper
 from fluxline.runtime.logs import get_logger, setup_logs
+from fluxline.runtime.loop_lag import measure_loop_lag
+from fluxline.runtime.metrics import Metrics
 from fluxline.runtime.nats_tls import client_tls
 from fluxline.runtime.provisioned import Provisioned, Unsafe
 from fluxline.runtime.redaction import know_settings
+from fluxline.runtime.sampling import sampler_of
 from fluxline.runtime.settings import EX_CONFIG, ServiceSettings
+from fluxline.runtime.spans import use
 from fluxline.runtime.subscription import Subscription
-from fluxline.runtime.telemetry import Metrics, make_tracer_provider
+from fluxline.runtime.telemetry import make_tracer_provider
 from fluxline.runtime.watchdog import watch_event_loop
 
 Work = Callable[[], Awaitable[None]]
@@ -40,9 +45,15 @@ class Service:
         setup_logs(name, settings.log_level, logs)
         self.name = name
         self.settings = settings
-        self.metrics = Metrics()
+        self.metrics = Metrics(name)
         self.health = Health(self.metrics.registry)
-        self.tracer_provider = make_tracer_provider(name, settings.otlp_endpoint)
+        self.tracer_provider = make_tracer_provider(
+            name,
+            settings.otlp_endpoint,
+            sampler=sampler_of(settings.trace_sampler, settings.trace_ratio),
+            on_dropped=self.metrics.drop_spans,
+        )
+        use(self.tracer_provider)
         self.bus = Bus(
             name,
             settings.nats_url,
@@ -52,7 +63,7 @@ class Service:
             on_lost=_start_anew,
         )
         self._shipper = LogShipper(self.bus, logs, self.metrics.registry) if logs else None
-        self._provisioned = Provisioned(self.bus, settings)
+        self._provisioned = Provisioned(self.bus, settings, self.metrics.messages)
         self.health.checks["nats"] = self._check_nats
         self.started = asyncio.Event()
         self.exit_status = 0
@@ -64,12 +75,16 @@ class Service:
     def consume(self, handlers: Handlers) -> None:
         """Bind typed handlers to their durable consumer."""
         Subscription(self.bus, handlers, self.metrics).register()
-        self._provisioned.consumers.append(handlers.consumer)
+        self._expect(handlers.consumer)
 
     def consume_batches(self, consumer: Consumer, handle: BatchHandler) -> None:
         """Bind a batch handler to its durable consumer."""
-        self._provisioned.consumers.append(consumer)
+        self._expect(consumer)
         self.background(consumer.durable, partial(self._consume_batches, consumer, handle))
+
+    def _expect(self, consumer: Consumer) -> None:
+        self._provisioned.consumers.append(consumer)
+        self.metrics.messages.announce(consumer)
 
     def background(self, name: str, work: Work) -> None:
         """Run `work` for the life of the process; should it end or raise, the process ends and starts anew."""
@@ -109,6 +124,7 @@ class Service:
                 await work()
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._join_nats())
+                group.create_task(measure_loop_lag(self.metrics.loop_lag))
                 if self._shipper:
                     group.create_task(self._shipper.run())
                 for name, work in self._background.items():
@@ -141,7 +157,7 @@ class Service:
 
     async def _consume_batches(self, consumer: Consumer, handle: BatchHandler) -> None:
         await self.started.wait()
-        await consume_batches(self.bus, consumer, handle)
+        await consume_batches(self.bus, consumer, handle, self.metrics.messages)
 
     async def _check_nats(self) -> None:
         await self._provisioned.check()
@@ -155,7 +171,7 @@ class Service:
         await self.bus.broker.stop()
         for close in reversed(self._closing):
             await close()
-        self.tracer_provider.shutdown()
+        await asyncio.to_thread(self.tracer_provider.shutdown)
         log.info("service.stopped")
 
     def run(self, app: AsgiApp | None = None) -> int:

@@ -10,6 +10,7 @@ from pydantic import AfterValidator, Field, FilePath, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from fluxline.runtime.redaction import know_settings
+from fluxline.runtime.sampling import NAMES, SamplerName
 
 S = TypeVar("S", bound=BaseSettings)
 EX_CONFIG = 78
@@ -51,6 +52,18 @@ class ServiceSettings(BaseSettings):
         None,
         validation_alias="OTEL_EXPORTER_OTLP_ENDPOINT",
         description="set it to an OTLP/HTTP collector, like http://127.0.0.1:4318, or leave it out",
+    )
+    trace_sampler: SamplerName = Field(
+        "parentbased_traceidratio",
+        validation_alias="OTEL_TRACES_SAMPLER",
+        description=f"use one of {', '.join(NAMES)}",
+    )
+    trace_ratio: float = Field(
+        1.0,
+        ge=0,
+        le=1,
+        validation_alias="OTEL_TRACES_SAMPLER_ARG",
+        description="set it to the share of traces that are kept, from 0 to 1; failed jobs are kept anyway",
     )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
         "INFO", validation_alias="LOG_LEVEL", description="use DEBUG, INFO, WARNING or ERROR"

@@ -3,11 +3,12 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
-from typing import Any
+from typing import Any, NamedTuple
 
 import nats.errors
 from faststream import AckPolicy
 from faststream.nats import JStream, NatsMessage, PullSub
+from opentelemetry import trace
 from structlog.contextvars import bound_contextvars
 
 from fluxline.contracts.errors import FluxlineError, Stage
@@ -17,11 +18,13 @@ from fluxline.runtime.bus import Bus
 from fluxline.runtime.cancelation import raise_if_canceled
 from fluxline.runtime.envelope import Received, read_event, received_from
 from fluxline.runtime.errors import BrokerUnavailable, DeadlineExceeded, Unreadable, as_fluxline_error
+from fluxline.runtime.exemplars import exemplar
 from fluxline.runtime.handlers import Delivery, Handlers, JobOver, Result, Route
 from fluxline.runtime.logs import get_logger
+from fluxline.runtime.metrics import Metrics
 from fluxline.runtime.policy import GiveUp, Retry
+from fluxline.runtime.spans import fail
 from fluxline.runtime.stages import StageAttempt, provider_ids_of
-from fluxline.runtime.telemetry import Metrics
 
 log = get_logger(__name__)
 
@@ -30,6 +33,13 @@ DRAIN_NAK_DELAY_S = 0.1
 OUTAGE_POLL_S = 1.0
 _LOST_ACK = (nats.errors.Error, ConnectionError, TimeoutError)
 """An acknowledgement that could not be sent: the message comes again, which every handler bears."""
+
+
+class Settled(NamedTuple):
+    """How a delivery ended, in one of `OUTCOMES`; with a delay, the message comes again after so many seconds."""
+
+    outcome: str
+    delay_s: float | None = None
 
 
 class Subscription:
@@ -58,44 +68,59 @@ class Subscription:
     async def process(self, message: NatsMessage) -> None:
         """Handle one delivery to its end: acknowledged, delayed for another attempt, or buried."""
         received = received_from(message.raw_message)
+        with self.bus.spans.processing(self.consumer, received) as span:
+            settled = await self._handle(message, received)
+            span.set_attribute("fluxline.outcome", settled.outcome)
+        if settled.outcome == "postponed":
+            return
+        delay_s = settled.delay_s
+        with suppress(*_LOST_ACK):
+            await (message.ack() if delay_s is None else message.nack(delay=delay_s))
+
+    async def _handle(self, message: NatsMessage, received: Received) -> Settled:
+        """Everything but the acknowledgement."""
+        settled = Settled("postponed")
+        self.metrics.messages.begin(self.consumer, received)
         try:
             async with _heartbeat(message, self.consumer.ack_wait_s / 3):
-                delay_s = await self._settle(received)
+                settled = await self._settle(received)
         except asyncio.CancelledError:
             with suppress(Exception):
                 await message.nack(delay=DRAIN_NAK_DELAY_S)
             raise
         except BrokerUnavailable as error:
             log.warning("message.left_to_redelivery", durable=self.consumer.durable, reason=error.message)
-            return
-        with suppress(*_LOST_ACK):
-            await (message.ack() if delay_s is None else message.nack(delay=delay_s))
+        finally:
+            self.metrics.messages.end(self.consumer, received, settled.outcome)
+        return settled
 
-    async def _settle(self, received: Received) -> float | None:
-        """Work on the message; None = done with it, otherwise the delay before it comes again."""
+    async def _settle(self, received: Received) -> Settled:
+        """Work on the message, to the end of this delivery."""
         try:
             event = read_event(received.subject, received.body)
             route = self.handlers.routes[event.subject]
         except (Unreadable, KeyError) as error:
             await self.bus.bury(self.consumer.durable, received, as_fluxline_error(error))
             log.error("message.buried", durable=self.consumer.durable, subject=received.subject)
-            return None
+            return Settled("unreadable")
         with bound_contextvars(**_log_context(event, route.stage, received)):
             if self.handlers.is_over and (over := await self.handlers.is_over(event)):
                 await self._drop(route.stage, event, received, over)
-                return None
+                return Settled("dropped")
             return await self._attempt(route, event, received)
 
-    async def _attempt(self, route: Route, event: Event, received: Received) -> float | None:
+    async def _attempt(self, route: Route, event: Event, received: Received) -> Settled:
         attempt = await self._begin(route.stage, event, received) if route.stage else None
         try:
+            if route.stage:
+                trace.get_current_span().set_attribute("fluxline.stage", route.stage.value)
             result = await self._run_through_outages(route, event, received)
             await self._publish_all(result)
         except JobOver as over:
             log.info("attempt.over", done=over.done)
             if attempt and over.done:
                 await self.bus.publish(attempt.succeeded())
-            return None
+            return Settled("dropped")
         except Exception as error:
             log.warning("attempt.failed", exc_info=not isinstance(error, FluxlineError), error=str(error))
             return await self._after_failure(route, received, attempt, self._as_ours(error))
@@ -103,7 +128,7 @@ class Subscription:
             await self.bus.publish(attempt.succeeded(provider_ids_of(result)))
             log.info("attempt.succeeded", duration_ms=attempt.duration_ms)
             self._observe(attempt, "succeeded")
-        return None
+        return Settled("succeeded")
 
     async def _drop(self, stage: Stage | None, event: Event, received: Received, over: JobOver) -> None:
         """No attempt; where the work was done, the attempt before was the one that did it."""
@@ -156,15 +181,16 @@ class Subscription:
         received: Received,
         attempt: StageAttempt | None,
         error: FluxlineError,
-    ) -> float | None:
+    ) -> Settled:
+        fail(trace.get_current_span(), error, error.category.value)
         outcome = self.handlers.policy.decide(error, received.attempt)
         if isinstance(outcome, Retry):
             if attempt:
                 await self.bus.publish(attempt.retried(error, outcome.delay_s))
                 self._observe(attempt, "retried", error)
-            return outcome.delay_s
+            return Settled("retried", outcome.delay_s)
         await self._give_up(route, received, attempt, error, outcome)
-        return None
+        return Settled("given_up")
 
     async def _give_up(
         self,
@@ -185,7 +211,9 @@ class Subscription:
 
     def _observe(self, attempt: StageAttempt, outcome: str, error: FluxlineError | None = None) -> None:
         category = error.category.value if error else ""
-        self.metrics.stage_seconds.labels(attempt.stage.value, outcome, category).observe(attempt.duration_ms / 1000)
+        self.metrics.stage_seconds.labels(attempt.stage.value, outcome, category).observe(
+            attempt.duration_ms / 1000, exemplar()
+        )
 
 
 def _log_context(event: Event, stage: Stage | None, received: Received) -> dict[str, Any]:

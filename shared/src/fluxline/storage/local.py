@@ -11,6 +11,7 @@ from fluxline.storage.folder import Folder, read_chunk, write_chunk
 from fluxline.storage.interface import CHUNK_BYTES, Method, StoredObject
 from fluxline.storage.keys import validate_key, validate_prefix, validate_range
 from fluxline.storage.signing import LinkSigner, validate_expiry, validate_size
+from fluxline.storage.spans import traced
 from fluxline.storage.threads import Threads
 
 THREADS = 4
@@ -30,14 +31,22 @@ class LocalStorage:
         self._clock = clock
         self._threads = Threads(THREADS, "storage")
 
+    @property
+    def span_attributes(self) -> dict[str, str]:
+        """See HasSystem."""
+        return {"fluxline.storage.system": "folder"}
+
+    @traced("put")
     async def put(self, key: str, source: Path | bytes, *, content_type: str) -> StoredObject:
         """See Storage; a folder keeps no content types, whoever serves the file knows them."""
         return await self._threads.run(self._folder.put, validate_key(key), source)
 
+    @traced("get")
     async def get(self, key: str, target: Path) -> StoredObject:
         """See Storage."""
         return await self._threads.run(self._folder.get, validate_key(key), target)
 
+    @traced("read")
     async def read(self, key: str, *, max_bytes: int) -> bytes:
         """See Storage."""
         return await self._threads.run(self._folder.read, validate_key(key), max_bytes)
@@ -46,6 +55,7 @@ class LocalStorage:
         """See Storage."""
         return await self._threads.run(self._folder.stat, validate_key(key))
 
+    @traced("delete")
     async def delete(self, key: str) -> None:
         """See Storage."""
         await self._threads.run(self._folder.delete, validate_key(key))

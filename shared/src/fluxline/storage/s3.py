@@ -19,6 +19,7 @@ from fluxline.storage.s3_clients import Pinned, make_clients, make_transfers
 from fluxline.storage.s3_errors import status_of, translated
 from fluxline.storage.s3_links import LinkSigner
 from fluxline.storage.signing import content_disposition, validate_expiry, validate_size
+from fluxline.storage.spans import traced
 from fluxline.storage.threads import Threads
 
 THREADS = 8
@@ -38,6 +39,12 @@ class S3Storage:
         self._threads = Threads(THREADS, "storage")
         self._may_write = False
 
+    @property
+    def span_attributes(self) -> dict[str, str]:
+        """See HasSystem."""
+        return {"rpc.system": "aws-api", "rpc.service": "S3", "aws.s3.bucket": self._bucket}
+
+    @traced("put")
     async def put(self, key: str, source: Path | bytes, *, content_type: str) -> StoredObject:
         """See Storage."""
         validate_key(key)
@@ -51,6 +58,7 @@ class S3Storage:
             await self._finish(self._transfers.upload(str(source), self._bucket, key, extra), key)
         return (await self._head(key))[0]
 
+    @traced("get")
     async def get(self, key: str, target: Path) -> StoredObject:
         """See Storage."""
         found, etag = await self._head(validate_key(key))
@@ -58,6 +66,7 @@ class S3Storage:
         await self._finish(self._transfers.download(self._bucket, key, str(target), subscribers=[pinned]), key)
         return found
 
+    @traced("read")
     async def read(self, key: str, *, max_bytes: int) -> bytes:
         """See Storage."""
         with translated(validate_key(key)):
@@ -70,6 +79,7 @@ class S3Storage:
         except ObjectMissing:
             return None
 
+    @traced("delete")
     async def delete(self, key: str) -> None:
         """See Storage."""
         with translated(validate_key(key)):

@@ -8,6 +8,7 @@ import httpx
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from fluxline.contracts.errors import ErrorCategory
+from fluxline.runtime.envelope import current_trace
 from fluxline_gateway.deps import HTTP_TIMEOUT_S, Gateway
 from fluxline_gateway.errors import ApiError, FieldError, InvalidFields
 
@@ -48,7 +49,7 @@ async def open_answer(
     url = f"{str(gateway.settings.collector_url).rstrip('/')}{path}"
     token = gateway.settings.collector_token.get_secret_value()
     given = {name: _plain(value) for name, value in (parameters or {}).items() if value is not None}
-    headers = {"Authorization": f"Bearer {token}"}
+    headers = {"Authorization": f"Bearer {token}", **current_trace()}
     request = gateway.http.build_request(method, url, params=given, headers=headers, timeout=timeout_s)
     try:
         answer = await gateway.http.send(request, stream=True)

@@ -46,11 +46,14 @@ class UploadVerdicts(BaseModel):
 
 async def judge(gateway: Gateway, store: ImageStore, owner: str, filename: str, path: Path) -> Image | RejectedFile:
     """Look at a file by its content, and keep it if it is a photo; removes it from `path` then."""
+    size_bytes = await asyncio.to_thread(lambda: path.stat().st_size)
     try:
         facts = await gateway.inspections.inspect(path)
     except ImageRejected as error:
+        gateway.uploaded.count(size_bytes, error.code)
         return RejectedFile(filename=filename, code=error.code, reason=error.reason)
     image = await store.keep(owner, filename, path, facts)
+    gateway.uploaded.count(size_bytes)
     await asyncio.to_thread(path.unlink)
     return image
 

@@ -11,6 +11,7 @@ from uuid import UUID
 from nats.aio.msg import Msg
 from nats.js import JetStreamContext
 from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
+from prometheus_client import CollectorRegistry, Gauge
 
 from fluxline.contracts.catalog import EVENTS_STREAM
 from fluxline.contracts.permissions import inbox_of_pulls
@@ -115,6 +116,12 @@ class LiveHub:
         self._stream_created: datetime | None = None
         self._reading = asyncio.Event()
         self._ending = False
+
+    def observe(self, registry: CollectorRegistry) -> None:
+        """Show in `registry` how many pages are open."""
+        Gauge("fluxline_live_streams", "Open streams of events", registry=registry).set_function(
+            lambda: self.open_streams
+        )
 
     def end_streams_if(self, is_over: Callable[[Principal], bool]) -> None:
         """End the streams of those readers."""

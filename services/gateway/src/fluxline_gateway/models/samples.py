@@ -4,7 +4,7 @@ Locks, in the order of the projection: training, model, generations, batch, and 
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 from uuid import UUID, uuid5
 
@@ -16,6 +16,7 @@ from fluxline.contracts.job import CardSample, PublishOptions, TrainingParameter
 from fluxline.postgres.outbox import enqueue
 from fluxline.postgres.pool import Connection
 from fluxline.runtime.logs import get_logger
+from fluxline.runtime.telemetry import continued_trace
 from fluxline_gateway.errors import ApiError, NotFound
 from fluxline_gateway.models.generation_requests import Place, add_generation, reserve_images
 from fluxline_gateway.settings import GatewaySettings
@@ -38,6 +39,9 @@ _FAIL = """
 UPDATE models SET samples_error = $2 WHERE id = $1 AND samples_revision < $3
     AND $3 = (SELECT max(revision) FROM sample_batches WHERE model_id = $1)
 """
+Traces = Mapping[UUID, dict[str, str]]
+"""The trace headers of the messages that are applied, by training."""
+NO_TRACES: Final[Traces] = {}
 _UNENDED: Final = ("requested", "running")
 
 log = get_logger(__name__)
@@ -73,21 +77,27 @@ class AutomaticSamples:
     def __init__(self, settings: GatewaySettings) -> None:
         self.settings = settings
 
-    async def ask(self, connection: Connection, published: Sequence[e.ModelPublished]) -> None:
+    async def ask(
+        self, connection: Connection, published: Sequence[e.ModelPublished], traces: Traces = NO_TRACES
+    ) -> None:
         """For models that were published just now, last of all; an owner who may not spend it gets the model alone."""
         for event in sorted(published, key=lambda event: (event.owner, event.model_id)):
             prompts = event.publish.sample_prompts
             if not prompts or not event.huggingface:
                 continue
             try:
-                async with connection.transaction():  # its end without samples undoes what was asked for
-                    if await connection.fetchval(_NEXT_REVISION, event.model_id) == 1:
-                        await add_samples(connection, event.model_id, prompts, self.settings)
+                with continued_trace(traces.get(event.training_id, {})):
+                    await self._ask(connection, event, prompts)
             except ApiError as error:
                 log.warning("samples.refused", training_id=str(event.training_id), reason=error.title)
 
+    async def _ask(self, connection: Connection, event: e.ModelPublished, prompts: Sequence[str]) -> None:
+        async with connection.transaction():  # its end without samples undoes what was asked for
+            if await connection.fetchval(_NEXT_REVISION, event.model_id) == 1:
+                await add_samples(connection, event.model_id, prompts, self.settings)
 
-async def end_batches(connection: Connection, ended: Sequence[Event]) -> None:
+
+async def end_batches(connection: Connection, ended: Sequence[Event], traces: Traces = NO_TRACES) -> None:
     """Ask for the card of each batch whose last generation is among those of the events, if one has succeeded."""
     ids = sorted({event.generation_id for event in ended if isinstance(event, e.GenerationEvent)})
     for batch in await connection.fetch(_LOCK_BATCHES, ids):
@@ -96,7 +106,7 @@ async def end_batches(connection: Connection, ended: Sequence[Event]) -> None:
             continue
         await connection.execute(_END_BATCH, batch["id"])
         if samples := [_sample(row["outcome"]) for row in rows if row["status"] == "succeeded"]:
-            await _request_card(connection, batch, samples)
+            await _request_card(connection, batch, samples, traces)
 
 
 async def show(connection: Connection, event: e.ModelCardUpdated) -> None:
@@ -116,7 +126,9 @@ def _sample(outcome: str) -> CardSample:
     return CardSample(text=told["prompt_used"], image_key=told["image_keys"][0])
 
 
-async def _request_card(connection: Connection, batch: asyncpg.Record, samples: list[CardSample]) -> None:
+async def _request_card(
+    connection: Connection, batch: asyncpg.Record, samples: list[CardSample], traces: Traces
+) -> None:
     model = await connection.fetchrow(_MODEL, batch["model_id"])
     if model is None or model["huggingface"] is None:
         return
@@ -132,4 +144,4 @@ async def _request_card(connection: Connection, batch: asyncpg.Record, samples: 
         samples=samples,
         revision=batch["revision"],
     )
-    await enqueue(connection, "gateway", card)
+    await enqueue(connection, "gateway", card, trace=traces.get(model["training_id"]))

@@ -7,6 +7,7 @@ Events of a training that does not exist, or does not any more, have none: nothi
 import json
 from collections import defaultdict
 from collections.abc import Iterable
+from typing import Final
 from uuid import UUID
 
 import asyncpg
@@ -17,12 +18,14 @@ from fluxline.postgres.pool import Connection, Database
 from fluxline.runtime.envelope import Received, read_event
 from fluxline.runtime.errors import Unreadable
 from fluxline.runtime.logs import get_logger
+from fluxline.runtime.trace_context import TRACEPARENT
 from fluxline_gateway.live.history import event_out, is_of_training
 from fluxline_gateway.models import samples
 from fluxline_gateway.models.samples import AutomaticSamples
 from fluxline_gateway.trainings import spending
 from fluxline_gateway.trainings.deletion import remove
 from fluxline_gateway.trainings.fold import apply
+from fluxline_gateway.trainings.job_metrics import JobEnd, JobMetrics
 from fluxline_gateway.trainings.rows import save
 from fluxline_gateway.trainings.state import TERMINAL, TrainingState
 
@@ -47,6 +50,7 @@ WHERE id = $1 AND status IN ('requested', 'running')
 _REFUSED = (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError, ValueError)
 """What PostgreSQL, or its client (a ValueError), says to a value that no column holds."""
 
+_CAUSES: Final = ("model.published", "generation.")
 Sequenced = tuple[int, Event]
 log = get_logger(__name__)
 
@@ -54,34 +58,40 @@ log = get_logger(__name__)
 class Projection:
     """Applies the stream to the gateway's tables; `automatic` asks for the sample images of what is published."""
 
-    def __init__(self, database: Database, automatic: AutomaticSamples | None = None) -> None:
+    def __init__(
+        self, database: Database, automatic: AutomaticSamples | None = None, metrics: JobMetrics | None = None
+    ) -> None:
         self.database = database
         self.automatic = automatic
+        self.metrics = metrics or JobMetrics()
 
     async def handle(self, batch: list[Received]) -> None:
         """Apply a batch, all or nothing. What cannot be read or stored is left to the collector, which keeps it."""
         known = sorted(_readable(batch), key=lambda pair: pair[0])
+        traces = _traces(batch, known)
         try:
-            await self._apply(known)
+            await self._apply(known, traces)
         except _REFUSED:
             for pair in known:
-                await self._apply_alone(pair)
+                await self._apply_alone(pair, traces)
 
-    async def _apply_alone(self, pair: Sequenced) -> None:
+    async def _apply_alone(self, pair: Sequenced, traces: samples.Traces) -> None:
         """One event that must not hold up the others."""
         try:
-            await self._apply([pair])
+            await self._apply([pair], traces)
         except _REFUSED as error:
             log.error("event.refused", subject=pair[1].subject, sequence=pair[0], error=type(error).__name__)
 
-    async def _apply(self, known: list[Sequenced]) -> None:
+    async def _apply(self, known: list[Sequenced], traces: samples.Traces) -> None:
         async with self.database.transaction() as connection:
-            new = await _project_trainings(connection, [pair for pair in known if is_of_training(pair[1])])
+            new, ends = await _project_trainings(connection, [pair for pair in known if is_of_training(pair[1])])
             ended = [event for _, event in known if await _project_generation(connection, event)]
             if ended:
-                await samples.end_batches(connection, ended)
+                await samples.end_batches(connection, ended, traces)
             if self.automatic:
-                await self.automatic.ask(connection, [event for event in new if isinstance(event, e.ModelPublished)])
+                published = [event for event in new if isinstance(event, e.ModelPublished)]
+                await self.automatic.ask(connection, published, traces)
+        self.metrics.count(ends)
 
 
 def _readable(batch: Iterable[Received]) -> Iterable[Sequenced]:
@@ -92,8 +102,18 @@ def _readable(batch: Iterable[Received]) -> Iterable[Sequenced]:
             log.warning("event.skipped", subject=message.subject, sequence=message.sequence, reason=error.message)
 
 
-async def _project_trainings(connection: Connection, known: list[Sequenced]) -> list[Event]:
-    """What was new. Trainings are locked first and by id, so that replicas wait for each other, not for ever."""
+def _traces(batch: Iterable[Received], known: Iterable[Sequenced]) -> samples.Traces:
+    """The traces of those events that something new may follow from."""
+    headers = {message.sequence: message.headers.get(TRACEPARENT) for message in batch}
+    causes = ((event, headers[sequence]) for sequence, event in known if event.subject.startswith(_CAUSES))
+    return {event.training_id: {TRACEPARENT: trace} for event, trace in causes if event.training_id and trace}
+
+
+async def _project_trainings(connection: Connection, known: list[Sequenced]) -> tuple[list[Event], list[JobEnd]]:
+    """What was new, and the ends among it.
+
+    Trainings are locked first and by id, so that replicas wait for each other, not for ever.
+    """
     ids = sorted({event.training_id for _, event in known if event.training_id})
     rows = {row["id"]: row for row in await connection.fetch(_LOCK, ids)}
     await _settle(connection, known)
@@ -106,28 +126,37 @@ async def _project_trainings(connection: Connection, known: list[Sequenced]) -> 
             await samples.show(connection, event)
         elif isinstance(event, e.ModelCardFailed):
             await samples.fail(connection, event)
-    for training_id, row in rows.items():
-        if training_id in news:
-            await _move(connection, row, news[training_id])
-    return [event for of_one in news.values() for _, event in of_one]
+    moved = [
+        await _move(connection, row, news[training_id]) for training_id, row in rows.items() if training_id in news
+    ]
+    return [event for of_one in news.values() for _, event in of_one], [end for ends in moved for end in ends]
 
 
-async def _move(connection: Connection, row: asyncpg.Record, news: list[Sequenced]) -> None:
+async def _move(connection: Connection, row: asyncpg.Record, news: list[Sequenced]) -> list[JobEnd]:
     """Apply what is new to a training; one that was only waiting for its end to be deleted is deleted with it.
 
     Each status on the way is saved, for a webhook tells of it, however many events come at once.
     """
     state = first = TrainingState.model_validate_json(row["state"])
+    ends: list[JobEnd] = []
     for sequence, event in news:
         before, state = state.status, apply(state, event, sequence)
         if state.status != before:
             await save(connection, row["id"], state)
+            if state.status in TERMINAL:
+                ends.append(_end(row, state, event))
     await save(connection, row["id"], state)
     has_ended = state.status in TERMINAL
     if has_ended != (first.status in TERMINAL) or state.run != first.run:
         await spending.end(connection, row["id"], state.run, state.last_event_at if has_ended else None)
     if row["deleting"] and has_ended:
         await remove(connection, row, state, keep_repository=row["keep_repository"])
+    return ends
+
+
+def _end(row: asyncpg.Record, state: TrainingState, event: Event) -> JobEnd:
+    category = event.category.value if isinstance(event, e.TrainingFailed) else ""
+    return JobEnd(state.status, category, (event.occurred_at - row["created_at"]).total_seconds())
 
 
 async def _settle(connection: Connection, known: list[Sequenced]) -> None:

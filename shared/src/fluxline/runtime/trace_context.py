@@ -1,0 +1,34 @@
+"""W3C trace context on messages, fast where it is as usual: one `traceparent` of version 00, and nothing else."""
+
+import re
+from collections.abc import Mapping
+from typing import Final
+
+from opentelemetry import propagate, trace
+from opentelemetry.trace import INVALID_SPAN_CONTEXT, SpanContext, TraceFlags
+
+TRACEPARENT: Final = "traceparent"
+_USUAL: Final = re.compile(r"00-([0-9a-f]{32})-([0-9a-f]{16})-0([01])")
+_FLAGS: Final = (TraceFlags(0), TraceFlags(1))
+
+
+def extracted(headers: Mapping[str, str]) -> SpanContext:
+    """Whose child the message is; invalid where its headers name nobody."""
+    header = headers.get(TRACEPARENT)
+    if header is None:
+        return INVALID_SPAN_CONTEXT
+    found = _USUAL.fullmatch(header)
+    if found is None or "tracestate" in headers:
+        return trace.get_current_span(propagate.extract(headers)).get_span_context()
+    return SpanContext(int(found[1], 16), int(found[2], 16), True, _FLAGS[found[3] == "1"])
+
+
+def inject(headers: dict[str, str]) -> None:
+    """Name the current span in the headers; nothing outside of one."""
+    current = trace.get_current_span().get_span_context()
+    if not current.is_valid:
+        return
+    if current.trace_state:
+        propagate.inject(headers)
+        return
+    headers[TRACEPARENT] = f"00-{current.trace_id:032x}-{current.span_id:016x}-{current.trace_flags & 1:02x}"
