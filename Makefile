@@ -12,7 +12,7 @@ EXPORT = $(BIN)/uv export --quiet --no-emit-workspace --no-header --format requi
 IMAGES := deploy/docker/requirements
 
 .DEFAULT_GOAL := help
-.PHONY: help setup up demo test check lint types imports unit test-faults test-diagnosis test-docker test-browser test-helm test-upgrade soak test-fuzz bench-collector bench-streams bench-pages docs format lock clean test-containers drill bench-capacity bench-telemetry test-jaeger
+.PHONY: help setup up demo test check lint types imports unit test-faults test-diagnosis test-docker test-browser test-helm test-upgrade soak test-fuzz bench-collector bench-streams bench-pages docs format lock clean test-containers drill bench-capacity bench-telemetry test-jaeger dashboards test-rules
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -45,7 +45,7 @@ lint: setup ## Format and lint, changing nothing
 	@$(BIN)/ruff check --quiet .
 
 types: setup ## mypy --strict over every member
-	@$(BIN)/mypy $(SOURCES) docs/api_documents
+	@$(BIN)/mypy $(SOURCES) docs/api_documents deploy/monitoring
 
 imports: setup ## The import rules of pyproject.toml
 	@$(BIN)/lint-imports --no-logo > $(VENV)/imports.log || { cat $(VENV)/imports.log; exit 1; }
@@ -110,6 +110,12 @@ test-jaeger: setup ## A job in a real Jaeger (FLUXLINE_JAEGER=program, or Docker
 
 bench-pages: setup ## What 200 open job pages cost a studio: memory, CPU, time until a change is seen
 	@$(BIN)/python bench/pages.py
+
+dashboards: setup ## Write Grafana's dashboards and the rules of the objectives from deploy/monitoring
+	@PYTHONPATH=deploy $(BIN)/python -m monitoring
+
+test-rules: setup ## Prometheus's rules against their tests; needs promtool (FLUXLINE_PROMTOOL=)
+	@FLUXLINE_REQUIRE_PROMTOOL=1 $(BIN)/pytest -q tests/dashboards --timeout 600
 
 screenshots: setup ## Every page of the studio, checked by axe and written to docs/images/studio: light, dark, desktop, phone
 	@mkdir -p docs/images/studio

@@ -65,7 +65,7 @@ def test_ports_are_open_to_this_machine_only() -> None:
 
 
 def test_secrets_are_made_once_and_each_container_gets_its_own(tmp_path: Path) -> None:
-    for name in (*SERVICES, "ops", "nats", "postgres", "s3"):
+    for name in (*SERVICES, "ops", "nats", "postgres", "s3", "grafana"):
         (tmp_path / name).mkdir()
     assert make_secrets(tmp_path)
     made = files(tmp_path)
@@ -81,6 +81,19 @@ def test_secrets_are_made_once_and_each_container_gets_its_own(tmp_path: Path) -
     assert made["gateway/COLLECTOR_TOKEN"] == made["collector/COLLECTOR_TOKEN"]
     [identity] = json.loads(made["s3/s3.json"])["identities"]
     assert identity["credentials"][0]["secretKey"] == made["zipper/CLOUDFLARE_R2_SECRET_ACCESS_KEY"]
+
+
+def test_a_system_that_is_older_than_a_container_gets_its_secret(tmp_path: Path) -> None:
+    for name in (*SERVICES, "ops", "nats", "postgres", "s3", "grafana"):
+        (tmp_path / name).mkdir()
+    make_secrets(tmp_path)
+    before = files(tmp_path)
+    (tmp_path / "grafana" / "GF_SECURITY_ADMIN_PASSWORD").unlink()
+    assert not make_secrets(tmp_path)
+    after = files(tmp_path)
+    assert after.keys() == before.keys()
+    changed = {name for name, text in after.items() if before[name] != text}
+    assert changed == {"grafana/GF_SECURITY_ADMIN_PASSWORD"}
 
 
 def test_a_server_understands_its_configuration(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,12 +9,15 @@ from types import TracebackType
 from typing import Self
 
 import httpx
+import yaml
 
 from e2e.running import SETTINGS
 from processes import free_ports
 
 ROOT = Path(__file__).parents[2]
 START_S = 300
+WATCHERS = ("jaeger", "prometheus", "node-exporter", "grafana")
+"""Nothing waits for them: where their images are missing, the system is tested without them."""
 STAGES = re.compile(r'^fluxline_stage_duration_seconds_count\{[^}]*outcome="succeeded"[^}]*\} (\d+)', re.MULTILINE)
 _METRICS = "from urllib.request import urlopen; print(urlopen('http://127.0.0.1:8000/metrics').read().decode())"
 
@@ -23,10 +26,11 @@ class Composed:
     """A running system; leaving removes it with its volumes."""
 
     def __init__(self, project: str) -> None:
-        ports = free_ports(3)
-        names = ("GATEWAY_PORT", "SANDBOX_PORT", "S3_PORT")
+        names = ("GATEWAY_PORT", "SANDBOX_PORT", "S3_PORT", "JAEGER_PORT", "PROMETHEUS_PORT", "GRAFANA_PORT")
+        ports = free_ports(len(names))
         self._env = os.environ | SETTINGS | dict(zip(names, map(str, ports), strict=True))
         self._project = project
+        self._services = _services()
         self.gateway_url = f"http://127.0.0.1:{ports[0]}"
         self.sandbox_url = f"http://127.0.0.1:{ports[1]}"
 
@@ -42,7 +46,7 @@ class Composed:
 
     def up(self, *arguments: str) -> None:
         """Start what does not run, and wait until all of it is healthy."""
-        self.compose("up", "--detach", "--wait", "--wait-timeout", "180", *arguments)
+        self.compose("up", "--detach", "--wait", "--wait-timeout", "180", *arguments, *self._services)
 
     def compose(self, *arguments: str) -> str:
         """What the command prints; raises with its complaint when it fails."""
@@ -83,6 +87,18 @@ class Composed:
         if done.returncode:
             raise RuntimeError(f"{' '.join(command)}: {done.returncode}\n{done.stdout[-2000:]}{done.stderr[-4000:]}")
         return done.stdout
+
+
+def _services() -> list[str]:
+    """What `docker compose up` starts, without those watchers whose images are not on this machine."""
+    services = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]
+    started = [name for name, service in services.items() if "profiles" not in service]
+    return [name for name in started if name not in WATCHERS or _is_at_hand(services[name]["image"])]
+
+
+def _is_at_hand(image: str) -> bool:
+    inspect = ("docker", "image", "inspect", image)
+    return not subprocess.run(inspect, capture_output=True, timeout=20, check=False).returncode
 
 
 def engine_is_at_hand() -> bool:

@@ -14,6 +14,7 @@ import pytest
 
 from polling import poll_until
 
+from .metrics_exist import test_rules_and_dashboards_ask_for_series_that_there_are  # noqa: F401  # shares this stack
 from .running import RunningStack, job, submit, until_status, upload
 from .telemetry import (  # noqa: F401  # they share this file's stack
     ran,

@@ -23,7 +23,8 @@ _READABLE: Final = 0o444
 
 def make_secrets(folder: Path) -> bool:
     """Write all of them, unless they are there; returns whether they were made. `folder` has to exist."""
-    _write_studio(folder)
+    _write_late(folder / "studio" / "STUDIO_SECRET")
+    _write_late(folder / "grafana" / "GF_SECURITY_ADMIN_PASSWORD")
     marker = folder / "ops" / "COMPLETE"
     if marker.exists():
         return False
@@ -63,11 +64,10 @@ def _write_s3(folder: Path) -> None:
         _write(folder / user / "CLOUDFLARE_R2_SECRET_ACCESS_KEY", keys["secretKey"])
 
 
-def _write_studio(folder: Path) -> None:
-    """By itself: a system that is older than the studio gets it, too."""
-    secret = folder / "studio" / "STUDIO_SECRET"
-    if not secret.exists():
-        _write(secret, _secret())
+def _write_late(path: Path) -> None:
+    """A secret by itself: a system that is older than its container gets it, too."""
+    if not path.exists():
+        _write(path, _secret())
 
 
 def _folder_of(user: str) -> str:
