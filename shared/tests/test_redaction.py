@@ -143,6 +143,16 @@ def test_bytes_that_are_no_text_keep_all_but_the_secret() -> None:
     assert redact_bytes(b"\xff\xfe\x00\x80") == b"\xff\xfe\x00\x80"
 
 
+def test_what_is_nested_too_deeply_to_look_at_is_left_out_of_a_value_and_kept_in_a_body() -> None:
+    deep: Any = "hf_" + "Ab1" * 12
+    for _ in range(300):
+        deep = [deep]
+    assert "hf_" not in str(redact(deep))
+    body = redact_bytes(json.dumps(deep).encode())
+    assert b"hf_" not in body
+    assert body.count(b"[") == 300
+
+
 def test_json_that_is_too_deep_to_read_holds_no_secret_either() -> None:
     deep = b"[" * 5000 + b'"hf_abcdefghijklmnop"' + b"]" * 5000
     assert b"abcdefghijklmnop" not in redact_bytes(deep)

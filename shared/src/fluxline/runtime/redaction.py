@@ -21,6 +21,8 @@ from fluxline.runtime.secret_shapes import (
 
 __all__ = ["REDACTED", "know_secrets", "know_settings", "might_hold_secret", "redact", "redact_bytes", "redact_text"]
 
+MAX_DEPTH = 100
+TOO_DEEP = "[nested too deeply]"
 C = TypeVar("C")
 _known = KnownSecrets()
 
@@ -70,24 +72,35 @@ def redact_bytes(body: bytes) -> bytes:
     try:
         parsed = json.loads(body)
         cleaned = redact(parsed)
+        told = json.dumps(cleaned)
+        is_changed = cleaned != parsed
     except (ValueError, RecursionError):
         return _redact_raw(body)
-    return json.dumps(cleaned).encode() if cleaned != parsed else _redact_raw(body)
+    return told.encode() if is_changed and TOO_DEEP not in told else _redact_raw(body)
 
 
 def redact(value: Any, *, key: str = "") -> Any:
-    """`value` (text, bytes, mapping, sequence or scalar) without secrets; the shape stays."""
+    """`value` (text, bytes, mapping, sequence or scalar) without secrets; the shape stays.
+
+    In place of what is nested deeper than `MAX_DEPTH` stands `TOO_DEEP`.
+    """
+    return _redacted(value, key, MAX_DEPTH)
+
+
+def _redacted(value: Any, key: str, depth: int) -> Any:
     if key and value is not None and SECRET_NAME.search(key) and not _is_harmless(key, value):
         return REDACTED
     if isinstance(value, str):
         return redact_text(value)
     if isinstance(value, bytes):
         return redact_bytes(value)
+    if not isinstance(value, Mapping | list | tuple):
+        return value
+    if not depth:
+        return TOO_DEEP
     if isinstance(value, Mapping):
-        return {redact_text(str(k)): redact(v, key=str(k)) for k, v in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [redact(item) for item in value]
-    return value
+        return {redact_text(str(k)): _redacted(v, str(k), depth - 1) for k, v in value.items()}
+    return [_redacted(item, "", depth - 1) for item in value]
 
 
 def _is_harmless(key: str, value: Any) -> bool:
