@@ -23,4 +23,5 @@ def main() -> int:
     service.consume(cleanup_handlers(archiver, policy=policy))
     service.ready("storage", storage.check)
     service.on_close(storage.close)
+    service.on_close(archiver.close)
     return service.run()

@@ -1,26 +1,28 @@
-"""The work: a training's uploaded photos, one at a time, become one verified archive in storage."""
+"""The work: a training's uploaded photos, as many at a time as there are cores, become one verified archive."""
 
 import asyncio
 import hashlib
+import os
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from io import BytesIO
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import ClassVar, Final
 from uuid import UUID
 
-from PIL import Image
-
 from fluxline.contracts.errors import ErrorCategory, FluxlineError
 from fluxline.contracts.job import ImageRef, ImageVerdict
-from fluxline.contracts.limits import MIN_IMAGES
+from fluxline.contracts.limits import MAX_IMAGE_BYTES, MAX_IMAGE_PIXELS, MIN_IMAGES
 from fluxline.images import ImageRejected
-from fluxline.storage import ObjectMissing, Storage
+from fluxline.storage import ObjectMissing, ObjectTooLarge, Storage
+from fluxline.storage.threads import Threads
 from fluxline_zipper.archive import ArchiveFacts, PreparedPhoto, build, verify
-from fluxline_zipper.photo import prepare
+from fluxline_zipper.photo import Photo, prepare
+from fluxline_zipper.pixel_budget import PixelBudget
 
 _DOWNLOADS: Final = 2
+_MOST_WORKERS: Final = 4
+"""Each has a file of up to 25 MB in memory, however many cores there are."""
 _UNREADABLE: Final = frozenset({"missing", "hash_mismatch", "empty_file", "not_an_image", "truncated"})
 """Verdicts on a stored file, not on the photo that somebody chose."""
 
@@ -69,11 +71,18 @@ class ArchiveChanged(FluxlineError):
 
 
 class Archiver:
-    """Builds, stores and deletes archives; disk use is one set of prepared photos and one archive twice."""
+    """Builds, stores and deletes archives; disk use is one set of prepared photos and one archive twice.
 
-    def __init__(self, storage: Storage, *, longest_side: int) -> None:
+    `workers` photos are prepared at a time (None: one for each core, at most four). In memory are their files and
+    the next one's, and decoded pixels of one photo of the largest size, or of several smaller ones.
+    """
+
+    def __init__(self, storage: Storage, *, longest_side: int, workers: int | None = None) -> None:
         self.storage = storage
         self.longest_side = longest_side
+        self._workers = workers or min(_cores(), _MOST_WORKERS)
+        self._threads = Threads(self._workers, "photos")
+        self._pixels = PixelBudget(MAX_IMAGE_PIXELS)
 
     async def bundle(
         self,
@@ -111,46 +120,61 @@ class Archiver:
         """Delete every archive of the training; nothing happens when there is none."""
         await self._delete_all(f"zips/{training_id}/")
 
+    async def close(self) -> None:
+        """Let go of the threads."""
+        await self._threads.close()
+
     async def _delete_all(self, prefix: str) -> None:
         keys = [item.key async for item in self.storage.list(prefix)]
         for key in keys:
             await self.storage.delete(key)
 
     async def _judge_all(self, images: Sequence[ImageRef], folder: Path, report: Report) -> list[ImageVerdict]:
+        """Verdicts in the order of the images; a photo gets its name once every photo before it has its verdict."""
+        gate = asyncio.Semaphore(self._workers + 1)
+        tasks = [asyncio.create_task(self._judge(ref, folder / f"{place}", gate)) for place, ref in enumerate(images)]
         verdicts: list[ImageVerdict] = []
         size_bytes = 0
-        for ref in images:
-            name = _archive_name(1 + sum(verdict.accepted for verdict in verdicts))
-            verdict = await self._judge(ref, folder / "original", folder / name)
-            verdicts.append(verdict)
-            if verdict.accepted:
-                size_bytes += (folder / name).stat().st_size
-            await report(Progress(len(verdicts), len(images), verdict.archive_name or ref.key, size_bytes))
+        try:
+            for place, task in enumerate(tasks):
+                verdict = await task
+                if verdict.accepted:
+                    name = _archive_name(1 + sum(earlier.accepted for earlier in verdicts))
+                    size_bytes += (folder / f"{place}").rename(folder / name).stat().st_size
+                    verdict = verdict.model_copy(update={"archive_name": name})
+                verdicts.append(verdict)
+                await report(Progress(len(verdicts), len(images), verdict.archive_name or verdict.key, size_bytes))
+        finally:
+            await _ended(tasks)
         return verdicts
 
-    async def _judge(self, ref: ImageRef, original: Path, prepared: Path) -> ImageVerdict:
+    async def _judge(self, ref: ImageRef, prepared: Path, gate: asyncio.Semaphore) -> ImageVerdict:
         """Prepare one photo into `prepared`, or say why not."""
         try:
-            await self._download(ref, original)
-            width, height = await asyncio.to_thread(_prepare, original, prepared, self.longest_side)
+            async with gate:
+                photo = await self._prepared(ref)
+                await self._threads.run(prepared.write_bytes, photo.jpeg)
         except ImageRejected as rejected:
             return ImageVerdict(
                 key=ref.key, sha256=ref.sha256, accepted=False, code=rejected.code, reason=rejected.reason
             )
-        return ImageVerdict(
-            key=ref.key, sha256=ref.sha256, accepted=True, archive_name=prepared.name, width=width, height=height
-        )
+        return ImageVerdict(key=ref.key, sha256=ref.sha256, accepted=True, width=photo.width, height=photo.height)
 
-    async def _download(self, ref: ImageRef, target: Path) -> None:
-        """The uploaded bytes as they were checked; a wrong hash gets a second download, a missing file none."""
+    async def _prepared(self, ref: ImageRef) -> Photo:
+        """The photo from its uploaded bytes as they were checked; a wrong hash gets a second download."""
         for _ in range(_DOWNLOADS):
-            try:
-                await self.storage.get(ref.key, target)
-            except ObjectMissing as error:
-                raise ImageRejected("missing", "The uploaded photo is gone from storage. Upload it again.") from error
-            if await asyncio.to_thread(_sha256, target) == ref.sha256:
-                return
-        raise ImageRejected("hash_mismatch", "The stored photo is not the one that was uploaded. Upload it again.")
+            content = await self._download(ref)
+            if photo := await self._threads.run(_prepare, content, ref.sha256, self.longest_side, self._pixels):
+                return photo
+        raise _changed()
+
+    async def _download(self, ref: ImageRef) -> bytes:
+        try:
+            return await self.storage.read(ref.key, max_bytes=MAX_IMAGE_BYTES)
+        except ObjectMissing as error:
+            raise ImageRejected("missing", "The uploaded photo is gone from storage. Upload it again.") from error
+        except ObjectTooLarge as error:  # larger than any that was accepted
+            raise _changed() from error
 
     async def _store(self, folder: str, path: Path, count: int) -> tuple[str, ArchiveFacts]:
         """Put the archive, read it back, and check what came back as a trainer would."""
@@ -163,6 +187,15 @@ class Archiver:
             raise ArchiveChanged(key=key)
         facts = await asyncio.to_thread(verify, stored, image_count=count, longest_side=self.longest_side)
         return key, facts
+
+
+def _cores() -> int:
+    """That this process may use, where the system tells."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _changed() -> ImageRejected:
+    return ImageRejected("hash_mismatch", "The stored photo is not the one that was uploaded. Upload it again.")
 
 
 def _folder(training_id: UUID, run: int) -> str:
@@ -180,11 +213,18 @@ def _captions(images: Sequence[ImageRef], verdicts: Sequence[ImageVerdict], defa
     return [ref.caption or default for ref, verdict in pairs if verdict.accepted]
 
 
-def _prepare(original: Path, prepared: Path, longest_side: int) -> tuple[int, int]:
-    jpeg = prepare(original, longest_side=longest_side)
-    prepared.write_bytes(jpeg)
-    with Image.open(BytesIO(jpeg)) as image:
-        return image.size
+def _prepare(content: bytes, sha256: str, longest_side: int, pixels: PixelBudget) -> Photo | None:
+    """The photo; None when these are not the bytes with that hash."""
+    if hashlib.sha256(content).hexdigest() != sha256:
+        return None
+    return prepare(content, longest_side=longest_side, pixels=pixels)
+
+
+async def _ended(tasks: Sequence[asyncio.Task[ImageVerdict]]) -> None:
+    """Cancel what is left of them, so that nothing is written any more."""
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def _build(folder: Path, captions: Sequence[str | None], target: Path) -> None:
