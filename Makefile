@@ -12,7 +12,7 @@ EXPORT = $(BIN)/uv export --quiet --no-emit-workspace --no-header --format requi
 IMAGES := deploy/docker/requirements
 
 .DEFAULT_GOAL := help
-.PHONY: help setup up demo test check lint types imports unit test-faults test-diagnosis test-docker test-browser test-helm test-upgrade soak test-fuzz bench-collector bench-streams bench-pages docs format lock clean test-containers drill bench-capacity bench-telemetry test-jaeger dashboards test-rules
+.PHONY: help setup up demo test check lint types imports unit test-faults test-diagnosis test-docker test-browser test-helm test-upgrade soak test-fuzz bench-collector bench-streams bench-pages docs format lock clean test-containers drill bench-capacity bench-telemetry test-jaeger dashboards test-rules bench bench-archive bench-pipeline
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -90,6 +90,15 @@ test-fuzz: setup ## Properties over 5,000 histories, 10,000 images, 2,000 archiv
 	@RECONNECT_EVENTS=10000 $(BIN)/pytest -q services/gateway/tests/test_reconnects.py --timeout 300
 	@FUZZ_IMAGES=10000 FUZZ_TARS=2000 FUZZ_API=200 $(BIN)/pytest -q -s tests/fuzz services/gateway/tests/fuzz
 
+bench: setup ## Every bench beside its peers; writes bench/results and docs/performance.md (NAME= for some)
+	@$(BIN)/python -m bench $(NAME)
+
+bench-archive: setup ## The archive stage beside libjpeg-turbo, Pillow, libvips and sharp: CPU, memory, quality
+	@$(BIN)/python -m bench.archive
+
+bench-pipeline: setup ## Four empty steps through our runtime, beside nats-py, PgQueuer and Procrastinate
+	@$(BIN)/python -m bench.pipeline
+
 bench-collector: setup ## The collector's rate beside its peers, and its answers over a million events
 	@$(BIN)/python bench/collector.py --rounds 5
 	@COLLECTOR_TEST_EVENTS=1000000 $(BIN)/pytest -q -s services/debug-collector/tests/test_million.py --timeout 600
@@ -138,4 +147,4 @@ lock: setup ## Resolve the dependencies anew into requirements.lock
 	@$(EXPORT) --all-packages --no-dev -o $(IMAGES)/ops.txt
 
 clean: ## Remove the environment, caches and local state
-	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .fluxline
+	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .fluxline .bench

@@ -15,6 +15,7 @@ from pillow_heif import from_pillow
 
 import photos
 from fluxline.contracts.errors import ErrorCategory
+from fluxline.image_formats import jpeg_work
 from fluxline.images import IMAGE_LIMITS, ImageLimits, ImageRejected, inspect
 
 ANY_SIZE = ImageLimits(min_short_side_px=1)
@@ -254,6 +255,30 @@ def test_a_jpeg_that_never_comes_to_its_pixels_is_refused(verdict: Callable[...,
     jfif_end = 4 + int.from_bytes(whole[4:6], "big")
     assert verdict(whole[:jfif_end] + junk * 20 + whole[jfif_end:]) == "accepted"
     assert verdict(whole[:jfif_end] + junk * 2_000_000 + whole[jfif_end:]) == "too_complex"
+
+
+def test_a_second_scan_of_a_photo_that_has_only_one_is_not_painted(verdict: Callable[..., str]) -> None:
+    whole = photos.jpeg_bytes(photos.scene((600, 600), 1))
+    scan = whole[whole.rindex(b"\xff\xda") : -2]
+    assert jpeg_work(whole)[1] == 1
+    assert verdict(whole[:-2] + scan + whole[-2:]) == "truncated"
+    assert verdict(whole[:-2] + scan * 99 + whole[-2:]) == "truncated"
+
+
+@pytest.mark.parametrize("hidden", [b"\xff\x01", b"\xff\xd0", b"\0", b"\xff"], ids=["TEM", "RST", "junk", "fill"])
+def test_scans_are_counted_where_decoders_may_read_a_header_differently(hidden: bytes) -> None:
+    progressive = encoded(photos.scene((600, 600), 1), "JPEG", progressive=True)
+    plain = photos.jpeg_bytes(photos.scene((600, 600), 1))
+    frame = plain.index(b"\xff\xc0")
+    disguised = plain[:frame] + hidden + progressive[2:]
+    assert jpeg_work(progressive)[1] > 5
+    assert jpeg_work(disguised)[1] == jpeg_work(progressive)[1]
+
+
+def test_scans_do_not_hide_behind_a_marker_that_has_no_length(verdict: Callable[..., str]) -> None:
+    content = encoded(photos.scene((600, 600), 1), "JPEG", progressive=True)
+    last_scan = content[content.rindex(b"\xff\xda") : -2]
+    assert verdict(content[:-2] + (b"\xff\x01" + last_scan) * 1000 + content[-2:]) == "too_complex"
 
 
 def test_a_png_of_a_million_chunks_is_refused(verdict: Callable[..., str]) -> None:

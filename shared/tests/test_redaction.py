@@ -150,7 +150,7 @@ def test_what_is_nested_too_deeply_to_look_at_is_left_out_of_a_value_and_kept_in
     assert "hf_" not in str(redact(deep))
     body = redact_bytes(json.dumps(deep).encode())
     assert b"hf_" not in body
-    assert body.count(b"[") == 300
+    assert body.startswith(b"[" * 300)
 
 
 def test_json_that_is_too_deep_to_read_holds_no_secret_either() -> None:

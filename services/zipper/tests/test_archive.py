@@ -100,7 +100,7 @@ def test_photos_are_taken_one_at_a_time(tmp_path: Path, prepared_photos: list[Pr
 def test_real_photos_of_every_kind_make_a_sound_archive(tmp_path: Path, hostile_set: list[photos.Case]) -> None:
     accepted = [case.path for case in hostile_set if case.accepted]
     target = tmp_path / "photos.zip"
-    build((PreparedPhoto(prepare(path, longest_side=512)) for path in accepted), target)
+    build((PreparedPhoto(prepare(path.read_bytes(), longest_side=512).jpeg) for path in accepted), target)
     assert checked(target, len(accepted), 512).image_count == len(accepted)
 
 

@@ -1,5 +1,6 @@
 """Uploaded photos become one verified archive, or a reason why not."""
 
+import asyncio
 import hashlib
 import zipfile
 from pathlib import Path
@@ -12,7 +13,8 @@ from fluxline.contracts.errors import ErrorCategory
 from fluxline.contracts.job import ImageRef
 from fluxline.storage import StorageUnreachable, StoredObject
 from fluxline.storage.local import LocalStorage
-from fluxline_zipper.archiver import ArchiveChanged, Archiver, Progress, StoredArchive, TooFewPhotos
+from fluxline_zipper.archiver import ArchiveChanged, Archiver, StoredArchive, TooFewPhotos
+from fluxline_zipper.judging import Progress
 
 
 @pytest.fixture
@@ -40,12 +42,13 @@ async def bundle(
     *,
     default_caption: str | None = None,
     reports: list[Progress] | None = None,
+    workers: int | None = None,
 ) -> StoredArchive:
     async def report(progress: Progress) -> None:
         if reports is not None:
             reports.append(progress)
 
-    archiver = Archiver(storage, longest_side=512)
+    archiver = Archiver(storage, longest_side=512, workers=workers)
     archive = await archiver.bundle(
         training_id or uuid4(), images, default_caption=default_caption, report=report, wanted=always
     )
@@ -88,6 +91,28 @@ async def test_the_same_photos_give_the_same_archive(storage: LocalStorage, six_
     first = await bundle(storage, images, training_id)
     assert await bundle(storage, images, training_id) == first
     assert await keys(storage, f"zips/{training_id}/") == [first.key]
+
+
+async def test_the_number_of_workers_changes_nothing_in_the_archive(
+    storage: LocalStorage, six_photos: list[Path], tmp_path: Path
+) -> None:
+    large = photos.write_photos(tmp_path / "large", 1, size=(4000, 3000))  # the first one ends last
+    images = [await upload(storage, path, path.stem) for path in [*large, *six_photos]]
+    archives = []
+    for workers in (1, 4):
+        reports: list[Progress] = []
+        archives.append(await bundle(storage, images, UUID(int=workers), reports=reports, workers=workers))
+        assert [report.done for report in reports] == list(range(1, 8))
+        assert [report.current for report in reports] == [f"image_{number:03d}.jpg" for number in range(1, 8)]
+    assert archives[0].facts == archives[1].facts
+    assert archives[0].verdicts == archives[1].verdicts
+
+
+async def test_few_photos_are_in_memory_at_a_time(tmp_path: Path, six_photos: list[Path]) -> None:
+    storage = Counting(tmp_path / "storage", "http://127.0.0.1:8000", b"s" * 32)
+    images = [await upload(storage, six_photos[number % 6]) for number in range(20)]
+    await bundle(storage, images, workers=2)
+    assert storage.most == 3
 
 
 async def test_a_bad_photo_is_left_out_with_a_reason_and_the_names_stay_in_one_row(
@@ -152,10 +177,23 @@ async def test_an_image_without_a_caption_gets_the_default_one(
     assert [name for name in files if name.endswith(".txt")] == ["image_002.txt"]
 
 
+class Counting(LocalStorage):
+    """A storage that takes its time, and knows how many photos were asked for at once."""
+
+    now = most = 0
+
+    async def read(self, key: str, *, max_bytes: int) -> bytes:
+        self.now += 1
+        self.most = max(self.most, self.now)
+        await asyncio.sleep(0.01)
+        self.now -= 1
+        return await super().read(key, max_bytes=max_bytes)
+
+
 class Unreachable(LocalStorage):
     """A storage that is down."""
 
-    async def get(self, key: str, target: Path) -> StoredObject:
+    async def read(self, key: str, *, max_bytes: int) -> bytes:
         raise StorageUnreachable
 
 

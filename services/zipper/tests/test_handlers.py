@@ -211,7 +211,7 @@ async def test_an_archive_that_is_stored_while_its_run_is_canceled_is_removed_an
 class Throttling(LocalStorage):
     """A storage that asks to slow down."""
 
-    async def get(self, key: str, target: Path) -> StoredObject:
+    async def read(self, key: str, *, max_bytes: int) -> bytes:
         raise StorageThrottled(retry_after_s=9)
 
 

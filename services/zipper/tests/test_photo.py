@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import pytest
+from cykooz_resizer import CpuExtensions, Resizer
 from PIL import Image
 
 import photos
@@ -28,7 +29,7 @@ UPRIGHT_TO_SENSOR = {
 
 
 def prepared(path: Path, longest_side: int = 1024) -> Image.Image:
-    return Image.open(BytesIO(prepare(path, longest_side=longest_side)))
+    return Image.open(BytesIO(prepare(path.read_bytes(), longest_side=longest_side).jpeg))
 
 
 def pixels(image: Image.Image) -> Pixels:
@@ -48,11 +49,13 @@ def centre(image: Image.Image) -> tuple[int, ...]:
 
 def test_every_photo_of_the_hostile_set_becomes_a_plain_rgb_jpeg(hostile_set: list[photos.Case]) -> None:
     for case in (case for case in hostile_set if case.accepted):
-        content = prepare(case.path, longest_side=1024)
+        photo = prepare(case.path.read_bytes(), longest_side=1024)
+        content = photo.jpeg
         image = Image.open(BytesIO(content))
         image.load()
         assert (image.format, image.mode) == ("JPEG", "RGB"), case.path.name
         assert max(image.size) == 1024, case.path.name
+        assert image.size == (photo.width, photo.height), case.path.name
         assert {name for name, _ in image.applist} == {"APP0"}, case.path.name
         assert not any(word in content for word in (b"Exif", b"GPS", b"Fluxline Optics", b"ICC_PROFILE", b"ns.adobe"))
 
@@ -104,6 +107,24 @@ def test_simd_and_pillow_resize_alike(mode: str) -> None:
     by_simd = resizing.resized_by_simd(image, (1024, 769), box)
     by_pillow = resizing.resized_by_pillow(image, (1024, 769), box)
     assert psnr(srgb(by_simd, None), srgb(by_pillow, None)) >= 50
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB", "CMYK", "RGBA"])
+@pytest.mark.parametrize("extensions", [CpuExtensions.none, CpuExtensions.sse4_1], ids=lambda one: one.name)
+def test_a_processor_without_the_fastest_instructions_makes_the_same_bytes(
+    mode: str, extensions: CpuExtensions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Limited(Resizer):
+        def __init__(self) -> None:
+            super().__init__()
+            self.cpu_extensions = extensions
+
+    image = photos.scene((801, 603), 3).convert(mode)
+    if mode == "RGBA":
+        image.putalpha(Image.linear_gradient("L").resize(image.size))
+    fastest = resizing.resized_by_simd(image, (512, 385), (0, 0, 801, 603))
+    monkeypatch.setattr(resizing, "Resizer", Limited)
+    assert resizing.resized_by_simd(image, (512, 385), (0, 0, 801, 603)).tobytes() == fastest.tobytes()
 
 
 def test_transparency_turns_white_and_not_black(tmp_path: Path) -> None:
@@ -198,11 +219,11 @@ def test_a_profile_for_other_pixels_is_ignored(tmp_path: Path) -> None:
 def test_a_damaged_photo_is_refused_with_the_same_words_as_at_the_door(photo: Path) -> None:
     photo.write_bytes(photo.read_bytes()[:100_000])
     with pytest.raises(ImageRejected, match="cut off or damaged"):
-        prepare(photo, longest_side=1024)
+        prepare(photo.read_bytes(), longest_side=1024)
 
 
 def test_the_same_photo_gives_the_same_bytes(photo: Path) -> None:
-    assert prepare(photo, longest_side=768) == prepare(photo, longest_side=768)
+    assert prepare(photo.read_bytes(), longest_side=768) == prepare(photo.read_bytes(), longest_side=768)
 
 
 def cmyk_profile(cyan: tuple[int, int, int]) -> bytes:

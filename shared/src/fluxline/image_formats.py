@@ -31,8 +31,11 @@ MAX_PNG_CHUNKS: Final = 100_000
 MAX_TIFF_ENTRIES: Final = 1_000
 MAX_TIFF_VALUES: Final = 100_000
 """Of one entry that lists numbers: the places of the strips are the longest list, at most one a row."""
-_JPEG_SEGMENT: Final = re.compile(rb"\xff[^\x00\xd0-\xd8\xff]")  # not stuffing, RSTn or SOI, which no length follows
+_JPEG_SEGMENT: Final = re.compile(rb"\xff[^\x00\x01\xd0-\xd8\xff]")  # not stuffing, TEM, RSTn, SOI: no length follows
 _JPEG_SCAN, _JPEG_END = 0xDA, 0xD9
+_JPEG_SEQUENTIAL: Final = (0xC0, 0xC1)
+_JPEG_ORDINARY: Final = {0xC4, 0xDB, 0xDD, 0xFE, *range(0xE0, 0xF0)}
+"""Tables, restart interval, comment, APPn: what precedes the frame and the scan in a file as cameras write it."""
 _TIFF_BYTE_TYPES: Final = (1, 2, 6, 7)
 _TIFF_TYPE_BYTES: Final = (
     dict.fromkeys(_TIFF_BYTE_TYPES, 1)
@@ -66,6 +69,8 @@ def jpeg_work(content: bytes) -> tuple[int, int]:
     Steps are counted up to `MAX_JPEG_STEPS`. Before the first scan each byte of junk, padding or a stray restart
     marker is one; behind it they are free (ITU T.81, annex B).
     """
+    if segments := _single_scan(content):
+        return segments, 1
     steps = scans = 0
     position = 2
     while steps < MAX_JPEG_STEPS:
@@ -78,6 +83,28 @@ def jpeg_work(content: bytes) -> tuple[int, int]:
         scans += content[position - 1] == _JPEG_SCAN
         position += max(2, int.from_bytes(content[position : position + 2], "big"))
     return min(steps, MAX_JPEG_STEPS), scans
+
+
+def _single_scan(content: bytes) -> int | None:
+    """Segments up to the first scan, where that paints all of a sequential picture: a decoder accepts no other.
+
+    So nothing behind it has to be searched, which would take as long as the rest of opening the file. None where the
+    segments do not follow one another without a gap, or are none of those that every decoder reads alike.
+    """
+    position, components = 2, 0
+    for steps in range(1, MAX_JPEG_STEPS):
+        head = content[position : position + 10]
+        if len(head) < 10 or head[0] != 0xFF:
+            return None
+        kind, length = head[1], int.from_bytes(head[2:4], "big")
+        if kind == _JPEG_SCAN:
+            return steps if components and head[4] == components and length == 6 + 2 * components else None
+        if kind in _JPEG_SEQUENTIAL and not components:
+            components = head[9]
+        elif kind not in _JPEG_ORDINARY or length < 2:
+            return None
+        position += 2 + length
+    return None
 
 
 def _png_chunks(content: bytes) -> int:

@@ -148,7 +148,16 @@ def read(path: Path, *, limits: ImageLimits = IMAGE_LIMITS) -> bytes:
     Raises:
         ImageRejected: it is empty_file or too_large.
     """
-    size_bytes = path.stat().st_size
+    check_size(path.stat().st_size, limits=limits)
+    return path.read_bytes()
+
+
+def check_size(size_bytes: int, *, limits: ImageLimits = IMAGE_LIMITS) -> None:
+    """Of a file that is elsewhere, or in memory already.
+
+    Raises:
+        ImageRejected: it is empty_file or too_large.
+    """
     if size_bytes == 0:
         raise ImageRejected("empty_file", "The file is empty: it holds 0 bytes. Send it again.")
     if size_bytes > limits.max_bytes:
@@ -157,7 +166,6 @@ def read(path: Path, *, limits: ImageLimits = IMAGE_LIMITS) -> bytes:
             f"The file has {size_bytes / 2**20:.1f} MB; at most {limits.max_bytes / 2**20:.0f} MB are accepted."
             " Save it smaller or with a lower quality.",
         )
-    return path.read_bytes()
 
 
 @contextmanager
@@ -183,6 +191,8 @@ def open_image(content: bytes, *, limits: ImageLimits = IMAGE_LIMITS) -> Iterato
             raise _unsupported(format_, limits)
         _check_dimensions(*image.size, limits)
         _check_work(image, content)
+        if image.format == "JPEG":
+            image.decodermaxblock = len(content)  # handed over at once: it is in memory already
         yield image
 
 

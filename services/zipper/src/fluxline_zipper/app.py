@@ -23,6 +23,7 @@ def build(settings: ZipperSettings, storage: Storage) -> Service:
     service.consume(cleanup_handlers(archiver, policy=policy))
     service.ready("storage", storage.check)
     service.on_close(storage.close)
+    service.on_close(archiver.close)
     return service
 
 

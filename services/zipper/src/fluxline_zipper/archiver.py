@@ -1,42 +1,26 @@
-"""The work: a training's uploaded photos, one at a time, become one verified archive in storage."""
+"""The work: a training's uploaded photos become one verified archive in storage."""
 
 import asyncio
 import hashlib
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from io import BytesIO
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import ClassVar, Final
 from uuid import UUID
 
-from PIL import Image
-
 from fluxline.contracts.errors import ErrorCategory, FluxlineError
 from fluxline.contracts.job import ImageRef, ImageVerdict
 from fluxline.contracts.limits import MIN_IMAGES
-from fluxline.images import ImageRejected
-from fluxline.storage import ObjectMissing, Storage
+from fluxline.storage import Storage
 from fluxline_zipper.archive import ArchiveFacts, PreparedPhoto, build, verify
+from fluxline_zipper.judging import Judge, Report, archive_name
 from fluxline_zipper.metrics import ImageMetrics
-from fluxline_zipper.photo import prepare
 
-_DOWNLOADS: Final = 2
 _UNREADABLE: Final = frozenset({"missing", "hash_mismatch", "empty_file", "not_an_image", "truncated"})
 """Verdicts on a stored file, not on the photo that somebody chose."""
 
 
-@dataclass(frozen=True)
-class Progress:
-    """`done` of `total` photos are judged; `current` is the last one's generated name, or its key when refused."""
-
-    done: int
-    total: int
-    current: str
-    size_bytes: int
-
-
-Report = Callable[[Progress], Awaitable[None]]
 Wanted = Callable[[], Awaitable[bool]]
 """Whether the archive is still wanted: its training may be canceled at any moment."""
 
@@ -72,10 +56,11 @@ class ArchiveChanged(FluxlineError):
 class Archiver:
     """Builds, stores and deletes archives; disk use is one set of prepared photos and one archive twice."""
 
-    def __init__(self, storage: Storage, *, longest_side: int, metrics: ImageMetrics | None = None) -> None:
+    def __init__(
+        self, storage: Storage, *, longest_side: int, workers: int | None = None, metrics: ImageMetrics | None = None
+    ) -> None:
         self.storage = storage
-        self.longest_side = longest_side
-        self.metrics = metrics or ImageMetrics()
+        self.judge = Judge(storage, longest_side=longest_side, workers=workers, metrics=metrics)
 
     async def bundle(
         self,
@@ -96,7 +81,7 @@ class Archiver:
         """
         with TemporaryDirectory(prefix="zipper-") as name:
             folder = Path(name)
-            verdicts = await self._judge_all(images, folder, report)
+            verdicts = await self.judge.all(images, folder, report)
             _require_enough(verdicts)
             captions = _captions(images, verdicts, default_caption)
             target = folder / "archive.zip"
@@ -113,49 +98,14 @@ class Archiver:
         """Delete every archive of the training; nothing happens when there is none."""
         await self._delete_all(f"zips/{training_id}/")
 
+    async def close(self) -> None:
+        """Let go of the judge's threads."""
+        await self.judge.close()
+
     async def _delete_all(self, prefix: str) -> None:
         keys = [item.key async for item in self.storage.list(prefix)]
         for key in keys:
             await self.storage.delete(key)
-
-    async def _judge_all(self, images: Sequence[ImageRef], folder: Path, report: Report) -> list[ImageVerdict]:
-        verdicts: list[ImageVerdict] = []
-        size_bytes = 0
-        for ref in images:
-            name = _archive_name(1 + sum(verdict.accepted for verdict in verdicts))
-            with self.metrics.judging():
-                verdict = await self._judge(ref, folder / "original", folder / name)
-            verdicts.append(verdict)
-            if verdict.accepted:
-                size_bytes += (folder / name).stat().st_size
-            await report(Progress(len(verdicts), len(images), verdict.archive_name or ref.key, size_bytes))
-        return verdicts
-
-    async def _judge(self, ref: ImageRef, original: Path, prepared: Path) -> ImageVerdict:
-        """Prepare one photo into `prepared`, or say why not."""
-        try:
-            await self._download(ref, original)
-            width, height = await asyncio.to_thread(_prepare, original, prepared, self.longest_side)
-        except ImageRejected as rejected:
-            self.metrics.refuse(rejected.code)
-            return ImageVerdict(
-                key=ref.key, sha256=ref.sha256, accepted=False, code=rejected.code, reason=rejected.reason
-            )
-        self.metrics.accept(original, prepared)
-        return ImageVerdict(
-            key=ref.key, sha256=ref.sha256, accepted=True, archive_name=prepared.name, width=width, height=height
-        )
-
-    async def _download(self, ref: ImageRef, target: Path) -> None:
-        """The uploaded bytes as they were checked; a wrong hash gets a second download, a missing file none."""
-        for _ in range(_DOWNLOADS):
-            try:
-                await self.storage.get(ref.key, target)
-            except ObjectMissing as error:
-                raise ImageRejected("missing", "The uploaded photo is gone from storage. Upload it again.") from error
-            if await asyncio.to_thread(_sha256, target) == ref.sha256:
-                return
-        raise ImageRejected("hash_mismatch", "The stored photo is not the one that was uploaded. Upload it again.")
 
     async def _store(self, folder: str, path: Path, count: int) -> tuple[str, ArchiveFacts]:
         """Put the archive, read it back, and check what came back as a trainer would."""
@@ -166,7 +116,7 @@ class Archiver:
         await self.storage.get(key, stored)
         if await asyncio.to_thread(_sha256, stored) != sha256:
             raise ArchiveChanged(key=key)
-        facts = await asyncio.to_thread(verify, stored, image_count=count, longest_side=self.longest_side)
+        facts = await asyncio.to_thread(verify, stored, image_count=count, longest_side=self.judge.longest_side)
         return key, facts
 
 
@@ -175,27 +125,16 @@ def _folder(training_id: UUID, run: int) -> str:
     return f"zips/{training_id}/{run}/"
 
 
-def _archive_name(number: int) -> str:
-    return f"image_{number:03d}.jpg"
-
-
 def _captions(images: Sequence[ImageRef], verdicts: Sequence[ImageVerdict], default: str | None) -> list[str | None]:
     """The captions of the accepted photos, in the archive's order."""
     pairs = zip(images, verdicts, strict=True)
     return [ref.caption or default for ref, verdict in pairs if verdict.accepted]
 
 
-def _prepare(original: Path, prepared: Path, longest_side: int) -> tuple[int, int]:
-    jpeg = prepare(original, longest_side=longest_side)
-    prepared.write_bytes(jpeg)
-    with Image.open(BytesIO(jpeg)) as image:
-        return image.size
-
-
 def _build(folder: Path, captions: Sequence[str | None], target: Path) -> None:
     """Archive the prepared photos in order; each is read only when its turn comes."""
     photos = (
-        PreparedPhoto((folder / _archive_name(number)).read_bytes(), caption)
+        PreparedPhoto((folder / archive_name(number)).read_bytes(), caption)
         for number, caption in enumerate(captions, start=1)
     )
     build(photos, target)

@@ -17,7 +17,8 @@ from fluxline.contracts.outcomes import PUBLISHED, is_over, outcome_key
 from fluxline.runtime.handlers import Delivery, Handlers, IsOver, JobOver
 from fluxline.runtime.policy import RetryPolicy
 from fluxline.runtime.register import Registers
-from fluxline_zipper.archiver import Archiver, Progress, Report, StoredArchive, Wanted
+from fluxline_zipper.archiver import Archiver, StoredArchive, Wanted
+from fluxline_zipper.judging import Progress, Report
 
 Request = TrainingRequested | TrainingRetryRequested
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from time import perf_counter
 from typing import Final
 
@@ -44,14 +43,16 @@ class ImageMetrics:
     def judging(self) -> Iterator[None]:
         """One photo is looked at inside the block."""
         begun = perf_counter()
-        yield
-        self._seconds.observe(perf_counter() - begun, exemplar())
+        try:
+            yield
+        finally:
+            self._seconds.observe(perf_counter() - begun, exemplar())
 
-    def accept(self, original: Path, prepared: Path) -> None:
+    def accept(self, original_bytes: int, prepared_bytes: int) -> None:
         """A photo is prepared."""
         self._verdicts.labels(ACCEPTED).inc()
-        self._bytes.labels("in").inc(original.stat().st_size)
-        self._bytes.labels("out").inc(prepared.stat().st_size)
+        self._bytes.labels("in").inc(original_bytes)
+        self._bytes.labels("out").inc(prepared_bytes)
 
     def refuse(self, code: str) -> None:
         """A photo is refused; `code` is one of `ImageRejected`."""

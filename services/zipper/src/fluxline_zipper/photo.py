@@ -4,15 +4,17 @@ The order is what makes it fast: the JPEG decoder halves what it can, the resize
 orientation are applied to the small picture.
 """
 
+from dataclasses import dataclass
 from io import BytesIO
-from pathlib import Path
 from typing import Final
 
 from PIL import Image, ImageFile
 
+from fluxline.contracts.limits import MAX_IMAGE_PIXELS
 from fluxline.image_looks import upright
-from fluxline.images import decode, open_image, orientation, read
+from fluxline.images import check_size, decode, open_image, orientation
 from fluxline_zipper.colour import eight_bit, srgb
+from fluxline_zipper.pixel_budget import PixelBudget
 from fluxline_zipper.resizing import Box, resized
 
 MIN_LEFT_FOR_LANCZOS: Final = 1.9  # the decoder's halving is a box filter: below this ratio it would cost sharpness
@@ -20,19 +22,34 @@ JPEG_QUALITY: Final = 95
 JPEG_SUBSAMPLING: Final = "4:2:0"
 
 
-def prepare(path: Path, *, longest_side: int, quality: int = JPEG_QUALITY) -> bytes:
+@dataclass(frozen=True)
+class Photo:
+    """A prepared photo: a JPEG, and its size in pixels."""
+
+    jpeg: bytes
+    width: int
+    height: int
+
+
+def prepare(
+    content: bytes, *, longest_side: int, quality: int = JPEG_QUALITY, pixels: PixelBudget | None = None
+) -> Photo:
     """The photo as a JPEG whose longest side has at most `longest_side` pixels; smaller photos keep their size.
+
+    Waits until `pixels` has room for its decoded pixels.
 
     Raises:
         fluxline.images.ImageRejected: the file is not a photo that `fluxline.images.inspect` accepts.
     """
-    with open_image(read(path)) as image:
+    check_size(len(content))
+    with open_image(content) as image:
         full_size, box = _halve_while_decoding(image, longest_side)
-        decode(image)
-        turn = orientation(image)
-        picture = _fitted(eight_bit(image), full_size or image.size, box, longest_side)
-        picture = srgb(picture, image.info.get("icc_profile"))
-    return _jpeg(upright(picture, turn), quality)
+        with (pixels or PixelBudget(MAX_IMAGE_PIXELS)).hold(image.width * image.height):
+            decode(image)
+            turn = orientation(image)
+            picture = _fitted(eight_bit(image), full_size or image.size, box, longest_side)
+            picture = upright(srgb(picture, image.info.get("icc_profile")), turn)
+            return Photo(_jpeg(picture, quality), *picture.size)
 
 
 def _halve_while_decoding(image: ImageFile.ImageFile, longest_side: int) -> tuple[tuple[int, int] | None, Box | None]:
