@@ -15,6 +15,7 @@ from opentelemetry.trace import SpanKind
 from fluxline.contracts.catalog import COLLECTOR, ZIPPER
 from fluxline.contracts.errors import ErrorCategory, FluxlineError, Stage
 from fluxline.contracts.events import TrainingRequested, ZipCreated
+from fluxline.runtime import spans
 from fluxline.runtime.bus import Bus
 from fluxline.runtime.dead_letters import DeadLetters
 from fluxline.runtime.envelope import Received
@@ -25,6 +26,7 @@ from fluxline.runtime.policy import RetryPolicy
 from fluxline.runtime.sampling import sampler_of
 from fluxline.runtime.subscription import Subscription
 from fluxline.runtime.telemetry import continued_trace
+from fluxline.runtime.trace_context import extracted
 from polling import poll_until
 from servers import NatsServer
 from streams import messages_of, requested
@@ -200,3 +202,13 @@ def test_a_message_without_a_trace_begins_one_that_is_sampled_like_any_other(kep
 
 def _received(sequence: int, subject: str, headers: dict[str, str]) -> Received:
     return Received(subject, b"", headers, sequence, 1, datetime.now(UTC))
+
+
+def test_a_trace_known_by_its_id_alone_goes_on_kept_or_not_as_it_began() -> None:
+    sampler = sampler_of("parentbased_traceidratio", 0.5)
+    try:
+        spans.use(TracerProvider(sampler=sampler))
+        low, high = f"{1:032x}", f"{2**64 - 1:032x}"  # a ratio goes by the last eight bytes
+        assert [extracted({"traceparent": spans.traceparent_of(id_)}).trace_flags for id_ in (low, high)] == [1, 0]
+    finally:
+        spans.use(TracerProvider())

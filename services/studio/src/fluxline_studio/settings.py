@@ -1,16 +1,16 @@
 """What the studio is told by its environment. It knows no NATS, so it has settings of its own kind."""
 
-from typing import Final, Literal, Self
+from typing import Final, Self
 
 from pydantic import Field, HttpUrl, SecretStr, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import SettingsConfigDict
 
-from fluxline.runtime.sampling import NAMES, SamplerName
+from fluxline.runtime.settings import TelemetrySettings
 
 CALLBACK: Final = "/sign-in/oidc/callback"
 
 
-class StudioSettings(BaseSettings):
+class StudioSettings(TelemetrySettings):
     """The studio's settings; a field's `description` is the remedy when its value is missing or wrong."""
 
     model_config = SettingsConfigDict(
@@ -43,26 +43,6 @@ class StudioSettings(BaseSettings):
     oidc_scope: str = Field("openid", description="what to ask the issuer for, like openid read write")
     oidc_audience: str | None = Field(
         None, description="the same as GATEWAY_OIDC_AUDIENCE, if the issuer wants to be told for whom a token is"
-    )
-    otlp_endpoint: str | None = Field(
-        None,
-        validation_alias="OTEL_EXPORTER_OTLP_ENDPOINT",
-        description="set it to an OTLP/HTTP collector, like http://127.0.0.1:4318, or leave it out",
-    )
-    trace_sampler: SamplerName = Field(
-        "parentbased_traceidratio",
-        validation_alias="OTEL_TRACES_SAMPLER",
-        description=f"use one of {', '.join(NAMES)}",
-    )
-    trace_ratio: float = Field(
-        1.0,
-        ge=0,
-        le=1,
-        validation_alias="OTEL_TRACES_SAMPLER_ARG",
-        description="set it to the share of traces that are kept, from 0 to 1; failed jobs are kept anyway",
-    )
-    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
-        "INFO", validation_alias="LOG_LEVEL", description="use DEBUG, INFO, WARNING or ERROR"
     )
 
     @model_validator(mode="after")

@@ -19,7 +19,32 @@ SECRETS_DIR = "/run/secrets"
 """Where containers find secrets, a file each, named like the variable; `FLUXLINE_SECRETS_DIR` names one more folder."""
 
 
-class ServiceSettings(BaseSettings):
+class TelemetrySettings(BaseSettings):
+    """Where a process's traces go, which share of them, and how much it logs."""
+
+    otlp_endpoint: str | None = Field(
+        None,
+        validation_alias="OTEL_EXPORTER_OTLP_ENDPOINT",
+        description="set it to an OTLP/HTTP collector, like http://127.0.0.1:4318, or leave it out",
+    )
+    trace_sampler: SamplerName = Field(
+        "parentbased_traceidratio",
+        validation_alias="OTEL_TRACES_SAMPLER",
+        description=f"use one of {', '.join(NAMES)}",
+    )
+    trace_ratio: float = Field(
+        1.0,
+        ge=0,
+        le=1,
+        validation_alias="OTEL_TRACES_SAMPLER_ARG",
+        description="set it to the share of traces that are kept, from 0 to 1; failed jobs are kept anyway",
+    )
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
+        "INFO", validation_alias="LOG_LEVEL", description="use DEBUG, INFO, WARNING or ERROR"
+    )
+
+
+class ServiceSettings(TelemetrySettings):
     """What every service is told by its environment; a subclass sets `env_prefix` and adds its own.
 
     A field's `description` is the remedy that the operator reads when its value is missing or wrong.
@@ -47,26 +72,6 @@ class ServiceSettings(BaseSettings):
         False,
         validation_alias="FLUXLINE_PRODUCTION",
         description="set it to true where no acknowledged message may be lost in a power cut",
-    )
-    otlp_endpoint: str | None = Field(
-        None,
-        validation_alias="OTEL_EXPORTER_OTLP_ENDPOINT",
-        description="set it to an OTLP/HTTP collector, like http://127.0.0.1:4318, or leave it out",
-    )
-    trace_sampler: SamplerName = Field(
-        "parentbased_traceidratio",
-        validation_alias="OTEL_TRACES_SAMPLER",
-        description=f"use one of {', '.join(NAMES)}",
-    )
-    trace_ratio: float = Field(
-        1.0,
-        ge=0,
-        le=1,
-        validation_alias="OTEL_TRACES_SAMPLER_ARG",
-        description="set it to the share of traces that are kept, from 0 to 1; failed jobs are kept anyway",
-    )
-    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
-        "INFO", validation_alias="LOG_LEVEL", description="use DEBUG, INFO, WARNING or ERROR"
     )
     log_shipping: bool = Field(
         True,

@@ -3,13 +3,16 @@
 So a sweep, a probe or a poll is nobody's span, whoever it calls.
 """
 
+import secrets
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 from opentelemetry import trace
-from opentelemetry.trace import INVALID_SPAN, Link, Span, SpanContext, SpanKind, Status, StatusCode, TracerProvider
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.sampling import ALWAYS_ON, Decision, Sampler
+from opentelemetry.trace import INVALID_SPAN, Link, Span, SpanContext, SpanKind, Status, StatusCode
 from opentelemetry.util.types import AttributeValue
 
 from fluxline.contracts.errors import FluxlineError
@@ -19,11 +22,22 @@ class _Process:
     """Where the spans of this process go; OpenTelemetry's own global cannot be set twice, which tests have to."""
 
     tracer: trace.Tracer = trace.NoOpTracer()
+    sampler: Sampler = ALWAYS_ON
 
 
 def use(provider: TracerProvider) -> None:
     """Have the spans of this process made by this provider from now on."""
     _Process.tracer = provider.get_tracer("fluxline")
+    _Process.sampler = provider.sampler
+
+
+def traceparent_of(trace_id: str) -> str:
+    """The header of a message that goes on with a trace of which only the id (32 hex) is known.
+
+    Whether the trace is kept follows from its id; who its parent is, nobody knows any more.
+    """
+    kept = _Process.sampler.should_sample(None, int(trace_id, 16), "").decision is Decision.RECORD_AND_SAMPLE
+    return f"00-{trace_id}-{secrets.token_hex(8)}-0{int(kept)}"
 
 
 @contextmanager

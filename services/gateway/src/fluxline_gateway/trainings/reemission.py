@@ -4,7 +4,7 @@ Body and headers are the first ones, but for the message id, which the stream wo
 """
 
 import json
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import asyncpg
 
@@ -14,6 +14,7 @@ from fluxline.contracts.ids import root_event_id
 from fluxline.postgres.pool import Database
 from fluxline.runtime.bus import Bus
 from fluxline.runtime.envelope import MSG_ID, body_of, headers_of
+from fluxline.runtime.spans import traceparent_of
 from fluxline.runtime.telemetry import continued_trace
 from fluxline_gateway.trainings.watches import Job
 
@@ -62,4 +63,4 @@ def _rebuilt(row: asyncpg.Record, trace: dict[str, str]) -> tuple[str, bytes, di
 
 def trace_of(job: Job) -> dict[str, str]:
     """The W3C trace header that continues the trace of the job's request."""
-    return {"traceparent": f"00-{job.trace_id}-{uuid4().hex[:16]}-01"} if job.trace_id else {}
+    return {"traceparent": traceparent_of(job.trace_id)} if job.trace_id else {}
