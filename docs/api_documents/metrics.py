@@ -4,6 +4,7 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from secrets import token_hex
 from typing import Any, NamedTuple
 from unittest.mock import patch
 
@@ -40,16 +41,16 @@ bounded: what comes from outside and is not known is `unknown`, `_OTHER` or empt
 _ENVIRONMENT = {
     "NATS_URL": "nats://127.0.0.1:4222",
     "DATABASE_URL": "postgresql://docs@127.0.0.1:5432/docs",
-    "COLLECTOR_TOKEN": "0123456789abcdef",
-    "STUDIO_SECRET": "0" * 32,
-    "REPLICATE_API_TOKEN": "r8_0000000000000000000000000000000000000",
-    "HUGGINGFACE_API_TOKEN": "hf_0000000000000000000000000000000000",
+    "COLLECTOR_TOKEN": token_hex(16),
+    "STUDIO_SECRET": token_hex(16),
+    "REPLICATE_API_TOKEN": f"r8_{token_hex(18)}0",
+    "HUGGINGFACE_API_TOKEN": f"hf_{token_hex(17)}",
     "HUGGINGFACE_USERNAME": "docs",
     "FAL_KEY": "docs",
     "TOGETHER_API_KEY": "docs",
     "LOG_SHIPPING": "true",
 }
-"""Nobody is asked with it: a service is put together and thrown away."""
+"""Nobody is asked with it: a service is put together and thrown away. Its secrets go out of all texts from then on."""
 Make = Callable[[Storage], CollectorRegistry]
 
 

@@ -34,7 +34,7 @@ def make_large_file(index: int, folder: Path) -> str:
 def judge(folder: Path) -> Judged:
     """Both looks at the file have to agree whether it is a photo."""
     verdict, finding = _verdict(lambda: inspect(folder / "photo"))
-    prepared, finding_of_zipper = _verdict(lambda: prepare(folder / "photo", longest_side=512))
+    prepared, finding_of_zipper = _verdict(lambda: prepare((folder / "photo").read_bytes(), longest_side=512))
     if (verdict == "accepted") != (prepared == "accepted"):
         finding = finding or f"inspected as {verdict}, prepared as {prepared}"
     return Judged(verdict, finding or finding_of_zipper)
