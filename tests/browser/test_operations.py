@@ -73,7 +73,7 @@ async def test_insights_and_logs_are_filtered(visit: Visit, operator_key: str) -
     page = await visit(operator_key)
     await page.goto("/operations/insights")
     await page.get_by_label("Period").select_option("24 hours")
-    await page.get_by_label("Stage").select_option("Archive")
+    await page.get_by_label("Stage", exact=True).select_option("Archive")
     await page.get_by_role("button", name="Show").click()
     await page.wait_for_url("**period=day&stage=zip_creation")
     await expect(page.get_by_label("Period")).to_have_value("day")
