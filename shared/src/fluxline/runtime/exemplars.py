@@ -5,9 +5,10 @@ from opentelemetry import trace
 
 def exemplar() -> dict[str, str] | None:
     """The ids of the current span; None outside of one, and where it is not sampled: nobody could look it up."""
-    span_context = trace.get_current_span().get_span_context()
-    if not (span_context.is_valid and span_context.trace_flags.sampled):
+    span = trace.get_current_span()
+    if not span.is_recording():
         return None
+    span_context = span.get_span_context()
     return {
         "trace_id": trace.format_trace_id(span_context.trace_id),
         "span_id": trace.format_span_id(span_context.span_id),

@@ -22,7 +22,7 @@ from opentelemetry.util.types import AttributeValue
 from fluxline.contracts.catalog import Consumer
 from fluxline.runtime.envelope import MSG_ID, Received
 from fluxline.runtime.lean_span import LeanSpan
-from fluxline.runtime.trace_context import TRACEPARENT, extracted, inject
+from fluxline.runtime.trace_context import TRACEPARENT, UnkeptSpan, extracted, inject, unkept
 
 LINK: Final = "fluxline-link"
 """On a replayed dead letter: the `traceparent` of the span that gave the message up."""
@@ -51,7 +51,11 @@ class MessageSpans:
 
     def publishing(self, subject: str, headers: dict[str, str], size_bytes: int) -> AbstractContextManager[object]:
         """Around publishing a message with these headers, which name the span from now on."""
-        current = trace.get_current_span().get_span_context()
+        span = trace.get_current_span()
+        if type(span) is UnkeptSpan and self._follows_parent:
+            headers[TRACEPARENT] = span.header
+            return _NOTHING
+        current = span.get_span_context()
         parent = current if current.is_valid else None
         if is_quiet(subject) or not self._is_kept(parent or self._root()):
             inject(headers)
@@ -72,10 +76,12 @@ class MessageSpans:
 
     def processing(self, consumer: Consumer, message: Received) -> AbstractContextManager[trace.Span]:
         """Around the handling of one delivery: its span, linked to the delivery before and to what it replays."""
+        if self._follows_parent and (span := unkept(message.headers)):
+            return _Unkept(span)
         parent = extracted(message.headers)
         of = parent if parent.is_valid else self._root()
         if not self._is_kept(of):
-            return _Unkept(of)
+            return _Unkept(NonRecordingSpan(of))
         return self._span(
             f"process {message.subject}",
             of,
@@ -140,8 +146,8 @@ class _Unkept:
 
     __slots__ = ("_span", "_token")
 
-    def __init__(self, of: SpanContext) -> None:
-        self._span = NonRecordingSpan(of)
+    def __init__(self, span: trace.Span) -> None:
+        self._span = span
 
     def __enter__(self) -> trace.Span:
         self._token: Token[Context] = context.attach(trace.set_span_in_context(self._span))

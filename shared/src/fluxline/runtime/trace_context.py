@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from opentelemetry import propagate, trace
-from opentelemetry.trace import INVALID_SPAN_CONTEXT, SpanContext, TraceFlags
+from opentelemetry.trace import INVALID_SPAN_CONTEXT, NonRecordingSpan, SpanContext, TraceFlags
 
 TRACEPARENT: Final = "traceparent"
 _USUAL: Final = re.compile(r"00-([0-9a-f]{32})-([0-9a-f]{16})-0([01])")
@@ -23,9 +23,31 @@ def extracted(headers: Mapping[str, str]) -> SpanContext:
     return SpanContext(int(found[1], 16), int(found[2], 16), True, _FLAGS[found[3] == "1"])
 
 
+class UnkeptSpan(NonRecordingSpan):
+    """The span of a trace that is not kept, as its message's header names it; its ids are read when asked for."""
+
+    def __init__(self, header: str) -> None:
+        self.header = header
+
+    def get_span_context(self) -> SpanContext:
+        """The ids of the header."""
+        return SpanContext(int(self.header[3:35], 16), int(self.header[36:52], 16), True, _FLAGS[0])
+
+
+def unkept(headers: Mapping[str, str]) -> UnkeptSpan | None:
+    """The span that the headers name, if its trace is certainly not kept."""
+    header = headers.get(TRACEPARENT, "")
+    usual = header.endswith("-00") and "tracestate" not in headers and _USUAL.fullmatch(header) is not None
+    return UnkeptSpan(header) if usual else None
+
+
 def inject(headers: dict[str, str]) -> None:
     """Name the current span in the headers; nothing outside of one."""
-    current = trace.get_current_span().get_span_context()
+    span = trace.get_current_span()
+    if type(span) is UnkeptSpan:
+        headers[TRACEPARENT] = span.header
+        return
+    current = span.get_span_context()
     if not current.is_valid:
         return
     if current.trace_state:
