@@ -4,8 +4,6 @@ Skipped without a browser unless FLUXLINE_REQUIRE_BROWSER is set.
 """
 
 import json
-import os
-import shutil
 import sys
 from collections.abc import AsyncIterator, Awaitable, Iterator
 from contextlib import AsyncExitStack
@@ -14,9 +12,9 @@ from typing import Any, Protocol
 
 import httpx
 import pytest
-from playwright.async_api import Browser, Page, async_playwright
-from playwright.async_api import Error as BrowserError
+from playwright.async_api import Browser, Page
 
+from chromium import running_chromium
 from e2e.running import RunningStack
 from photos import write_photos
 from processes import Process, free_ports
@@ -24,7 +22,6 @@ from processes import Process, free_ports
 from .issuer import AUDIENCE, CLIENT, Issuer, running_issuer
 from .scene import make_scene
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 DESKTOP, PHONE = (1280, 900), (360, 780)
 PAGE_TIMEOUT_MS = 15_000
 USUAL = {"training_seconds": 2.0, "generation_seconds": 0.3, "training_outcome": "succeeded"}
@@ -146,16 +143,9 @@ async def names(
 
 @pytest.fixture
 async def browser() -> AsyncIterator[Browser]:
-    """Chromium: the system's, or else the one that `playwright install chromium` has put there."""
-    async with async_playwright() as playwright:
-        try:
-            browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        except BrowserError as error:
-            if os.environ.get("FLUXLINE_REQUIRE_BROWSER"):
-                raise
-            pytest.skip(f"no browser: {str(error).splitlines()[0]}")
+    """A real browser."""
+    async with running_chromium() as browser:
         yield browser
-        await browser.close()
 
 
 @pytest.fixture

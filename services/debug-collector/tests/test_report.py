@@ -6,21 +6,19 @@ Looked at in a real browser where there is one; REPORT_SCREENSHOTS names a folde
 import json
 import os
 import re
-import shutil
 from collections.abc import AsyncIterator
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.async_api import Browser, async_playwright
-from playwright.async_api import Error as BrowserError
+from playwright.async_api import Browser
 
+from chromium import running_chromium
 from fluxline_collector.report import render
 
 from .stories import TRAIN, UPLOAD, HubDown, Story, Throttled, WrongToken
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 SCREENS = {"desktop": (1200, 900, "light"), "dark": (1200, 900, "dark"), "phone": (390, 844, "light")}
 HOSTILE = (
     "<script>alert(1)</script><img src=x onerror=alert(1)>\"'><svg/onload=alert(1)>{{ 7 * 7 }}"
@@ -128,15 +126,9 @@ def test_the_progress_by_time_stands_for_a_loss_that_nobody_told() -> None:
 
 @pytest.fixture
 async def browser() -> AsyncIterator[Browser]:
-    async with async_playwright() as playwright:
-        try:
-            browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        except BrowserError as error:
-            if os.environ.get("FLUXLINE_REQUIRE_BROWSER"):
-                raise
-            pytest.skip(f"no browser: {str(error).splitlines()[0]}")
+    """A real browser."""
+    async with running_chromium() as browser:
         yield browser
-        await browser.close()
 
 
 async def test_a_browser_shows_it_on_every_screen_and_asks_nobody_for_anything(

@@ -6,7 +6,6 @@ Skipped without a browser unless FLUXLINE_REQUIRE_BROWSER is set; PAGE_SCREENSHO
 import functools
 import io
 import os
-import shutil
 import threading
 from collections.abc import AsyncIterator, Iterator
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -15,9 +14,9 @@ from typing import Any
 
 import pytest
 from nats.js import JetStreamContext
-from playwright.async_api import Browser, Page, async_playwright, expect
-from playwright.async_api import Error as BrowserError
+from playwright.async_api import Browser, Page, expect
 
+from chromium import running_chromium
 from fluxline.contracts.errors import Stage
 from fluxline.contracts.events import TrainingRequested
 from fluxline.runtime.errors import DeadlineExceeded
@@ -32,7 +31,6 @@ from .jobs import job_after, progressed
 from .serving import Served, served_gateway
 
 DOCS = Path(__file__).parents[3] / "docs"
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 DESKTOP, PHONE = (1280, 900), (390, 844)
 
 
@@ -64,16 +62,9 @@ async def served(
 
 @pytest.fixture
 async def browser() -> AsyncIterator[Browser]:
-    """Chromium: the system's, or else the one that `playwright install chromium` has put there."""
-    async with async_playwright() as playwright:
-        try:
-            browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        except BrowserError as error:
-            if os.environ.get("FLUXLINE_REQUIRE_BROWSER"):
-                raise
-            pytest.skip(f"no browser: {str(error).splitlines()[0]}")
+    """A real browser."""
+    async with running_chromium() as browser:
         yield browser
-        await browser.close()
 
 
 @pytest.fixture
